@@ -1,0 +1,10 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['{schema,kernel,labextension}/test/**/*.test.ts'],
+    // Two cores: parallel workers only make timings noisy.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+  },
+});
