@@ -1,0 +1,147 @@
+/**
+ * A report as HTML without any script or style sheet, for everything that doesn't have our extension: nbconvert, GitHub, editors, Lab
+ * without it. It has to survive Lab's sanitizer, to be readable where inline styles are removed, and on light and dark paper:
+ * text takes the page's colour except on coloured frames, which have their own.
+ */
+import { escapeUTF8 } from 'entities/escape';
+import { at } from '../../../schema/columns.js';
+import { frameAt, frameLabel } from '../../../schema/places.js';
+import type { Report } from '../../../schema/report.js';
+import { type Line, headline, pruningStatement, subline, topLines } from '../../../schema/summary.js';
+import { formatBytes, formatShare } from '../../../schema/units.js';
+
+const MOST_LINES = 10;
+/** Each costs about 300 bytes in the notebook. */
+const MOST_FRAMES = 120;
+/** A frame of less has no room for a letter, and none of its callees has. */
+const SMALLEST_SHARE = 0.004;
+/** Deeper levels make the picture taller than a screen. */
+const MOST_LEVELS = 24;
+const LEVEL_PIXELS = 21;
+
+/** From little to much, all readable with dark text. */
+const HEAT = ['#fdeaea', '#fbd9d7', '#f9c5c1', '#f6a9a4', '#f28e88', '#ee7d76'] as const;
+
+/** The headline, a table of the top lines, and a still flamegraph. */
+export function toStaticHtml(report: Report): string {
+  const words = headline(report)
+    .map(({ kind, text }) => {
+      const escaped = escapeUTF8(text);
+      return kind === 'strong' ? `<b>${escaped}</b>` : kind === 'code' ? `<code>${escaped}</code>` : escaped;
+    })
+    .join('');
+  const pruned = pruningStatement(report);
+  const remarks = [...report.notes.map((note) => note.text), ...(pruned === null ? [] : [pruned])];
+  const title = report.title === null ? '' : `<div><b>${escapeUTF8(report.title)}</b></div>`;
+  return [
+    '<div>',
+    title,
+    `<div>${words}</div>`,
+    `<div style="opacity: 0.7">${escapeUTF8(subline(report))}</div>`,
+    report.peakBytes === 0 ? '' : table(report) + flamegraph(report),
+    ...remarks.map((remark) => `<div style="opacity: 0.7">${escapeUTF8(remark)}</div>`),
+    '</div>',
+  ].join('');
+}
+
+function table(report: Report): string {
+  const rows = topLines(report, MOST_LINES).map((line) => tableRow(line, report));
+  const right = 'style="text-align: right"';
+  const left = 'style="text-align: left"';
+  return (
+    `<table><thead><tr><th ${right}>At the peak</th><th ${right}>Share</th><th ${left}>Where</th>` +
+    `<th ${left}>Line</th></tr></thead><tbody>${rows.join('')}</tbody></table>`
+  );
+}
+
+function tableRow({ frame, bytes }: Line, report: Report): string {
+  const { name, place } = frameLabel(frame, report.subject);
+  const where = [name, place].filter((part) => part !== '').join(', ');
+  const right = 'style="text-align: right; white-space: nowrap"';
+  return (
+    `<tr><td ${right}>${formatBytes(bytes)}</td><td ${right}>${escapeUTF8(formatShare(bytes, report.peakBytes))}</td>` +
+    `<td style="text-align: left">${escapeUTF8(where)}</td>` +
+    `<td style="text-align: left"><code>${escapeUTF8(frame.sourceLine)}</code></td></tr>`
+  );
+}
+
+/** A frame's place in the picture, in parts of its width. */
+interface Box {
+  readonly node: number;
+  readonly level: number;
+  readonly left: number;
+  readonly width: number;
+}
+
+function flamegraph(report: Report): string {
+  const boxes = layout(report);
+  const levels = boxes.reduce((most, box) => Math.max(most, box.level + 1), 0);
+  const frames = boxes.map((box) => frameBox(box, report));
+  return (
+    '<details open><summary>Call stacks at the peak: wider and redder frames held more memory</summary>' +
+    `<div style="position: relative; overflow: hidden; height: ${levels * LEVEL_PIXELS}px">${frames.join('')}</div></details>`
+  );
+}
+
+/** The frames with most bytes, placed below their callers. */
+function layout(report: Report): Box[] {
+  const { parent, totalBytes } = report.tree;
+  const candidates = totalBytes
+    .map((_, node) => node)
+    .filter((node) => at(totalBytes, node) >= SMALLEST_SHARE * report.peakBytes)
+    .sort((a, b) => at(totalBytes, b) - at(totalBytes, a) || a - b)
+    .slice(0, MOST_FRAMES);
+  const boxes = new Map<number, Box>();
+  /** Where the next callee of a node begins. */
+  const free = new Map<number, number>();
+  // In pre-order, so that callees stand from most to least from the left. A caller has no fewer bytes, so it is among the candidates.
+  for (const node of candidates.sort((a, b) => a - b)) {
+    const caller = boxes.get(at(parent, node));
+    if (node > 0 && caller === undefined) {
+      continue;
+    }
+    const level = caller === undefined ? 0 : caller.level + 1;
+    if (level >= MOST_LEVELS) {
+      continue;
+    }
+    const left = free.get(at(parent, node)) ?? 0;
+    const width = at(totalBytes, node) / report.peakBytes;
+    boxes.set(node, { node, level, left, width });
+    free.set(at(parent, node), left + width);
+    free.set(node, left);
+  }
+  return [...boxes.values()];
+}
+
+function frameBox({ node, level, left, width }: Box, report: Report): string {
+  const bytes = at(report.tree.totalBytes, node);
+  const { name, place, source } = frameLabel(frameAt(report, at(report.tree.frame, node)), report.subject);
+  const text = [name, place, source, formatBytes(bytes)].filter((part) => part !== '').join('  ');
+  const hover = `${text} · ${formatShare(bytes, report.peakBytes)}`;
+  const style = [
+    'position: absolute',
+    `left: ${percent(left)}`,
+    `top: ${level * LEVEL_PIXELS}px`,
+    `width: ${percent(width)}`,
+    `height: ${LEVEL_PIXELS - 1}px`,
+    'box-sizing: border-box',
+    'border-left: 1px solid #b3322b',
+    'padding-left: 4px',
+    'overflow: hidden',
+    'white-space: nowrap',
+    'font-size: 11px',
+    'line-height: 20px',
+    `background: ${heat(width)}`,
+    'color: #1f2328',
+  ];
+  return `<div title="${escapeUTF8(hover)}" style="${style.join('; ')}">${escapeUTF8(text)}</div>`;
+}
+
+/** Square root, as most frames have a small share. */
+function heat(share: number): string {
+  return HEAT[Math.min(HEAT.length - 1, Math.floor(Math.sqrt(share) * HEAT.length))] ?? HEAT[0];
+}
+
+function percent(part: number): string {
+  return `${(100 * part).toFixed(2)}%`;
+}

@@ -1,0 +1,47 @@
+/**
+ * A report as plain text, for consoles and for tools that show nothing else.
+ */
+import type { Report } from '../../../schema/report.js';
+import { frameLabel } from '../../../schema/places.js';
+import { type Line, headline, pruningStatement, subline, topLines } from '../../../schema/summary.js';
+import { formatBytes, formatShare } from '../../../schema/units.js';
+
+/** It stands in every notebook beside the other forms. */
+const LARGEST_BYTES = 1023;
+const MOST_LINES = 10;
+const LONGEST_LINE = 80;
+
+/** The headline and the top lines; less than a kilobyte of UTF-8, whatever the names are. */
+export function toPlainText(report: Report): string {
+  const words = headline(report)
+    .map((phrase) => phrase.text)
+    .join('');
+  const lines = [
+    cut(words, 2 * LONGEST_LINE),
+    cut(subline(report), LONGEST_LINE),
+    '',
+    ...topLines(report, MOST_LINES).map((line) => cut(textLine(line, report), LONGEST_LINE)),
+  ];
+  const pruned = pruningStatement(report);
+  if (pruned !== null) {
+    lines.push('', cut(pruned, 2 * LONGEST_LINE));
+  }
+  let text = lines.join('\n').trimEnd();
+  while (Buffer.byteLength(text) > LARGEST_BYTES) {
+    text = text.slice(0, text.lastIndexOf('\n'));
+  }
+  return text;
+}
+
+function textLine({ frame, bytes }: Line, report: Report): string {
+  const { name, place, source } = frameLabel(frame, report.subject);
+  const amount = formatBytes(bytes).padStart(11);
+  const share = formatShare(bytes, report.peakBytes).padStart(7);
+  return `${amount} ${share}  ${[name, place, source].filter((part) => part !== '').join('  ')}`;
+}
+
+/** Cut by characters, never inside a surrogate pair. */
+function cut(text: string, most: number): string {
+  const characters = Array.from(text);
+  return characters.length <= most ? text : `${characters.slice(0, most - 1).join('')}…`;
+}

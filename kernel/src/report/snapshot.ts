@@ -1,0 +1,10 @@
+/**
+ * What report building needs of the addon's snapshot. Declared here so that reports can be built, and tested, without the addon.
+ */
+import type { Snapshot as AddonSnapshot } from '../../../native/addon/index.js';
+
+/** The columns that a report is built from. */
+export type Snapshot = Pick<
+  AddonSnapshot,
+  'parent' | 'code' | 'line' | 'peakSiteBytes' | 'currentSiteBytes' | 'codes' | 'degradations' | 'consistent'
+>;

@@ -1,0 +1,132 @@
+/**
+ * Where a frame is, in few words: the same words in the notebook's view, in the static form and in plain text.
+ */
+import { at } from './columns.js';
+import type { FrameKind, Report } from './report.js';
+
+/** Installed packages, and Python's own library. */
+const PACKAGES = /(?:^|[/\\])(?:site-packages|dist-packages)[/\\]/g;
+const STANDARD_LIBRARY = /(?:^|[/\\])lib(?:64)?[/\\]python3\.\d+[/\\]/g;
+/** IPython's names for the top level of a cell. */
+const TOP_LEVEL = /^<(?:module|cell line: \d+)>$/;
+
+/** One row of the frame table. */
+export interface Frame {
+  readonly kind: FrameKind;
+  readonly function: string;
+  readonly file: string;
+  readonly line: number;
+  readonly sourceLine: string;
+  readonly cell: number;
+}
+
+/** A row of a report's frame table. */
+export function frameAt(report: Report, row: number): Frame {
+  const { kind, function: names, file, line, sourceLine, cell } = report.frames;
+  return {
+    kind: at(kind, row),
+    function: at(names, row),
+    file: at(file, row),
+    line: at(line, row),
+    sourceLine: at(sourceLine, row),
+    cell: at(cell, row),
+  };
+}
+
+/** Where the path inside a library begins; -1 if the file is not of a library. */
+function libraryStart(file: string): number {
+  let start = -1;
+  for (const pattern of [PACKAGES, STANDARD_LIBRARY]) {
+    for (const match of file.matchAll(pattern)) {
+      start = Math.max(start, match.index + match[0].length);
+    }
+  }
+  return start;
+}
+
+/** Whether a frame is of the user's own code: a cell, or a file that is neither of an installed package nor of Python itself. */
+export function isUserCode(frame: Frame): boolean {
+  return frame.kind === 'python' && (frame.cell >= 0 || (!frame.file.startsWith('<') && libraryStart(frame.file) < 0));
+}
+
+/** A path without what every path of its kind begins with: `pandas/core/frame.py`, `json/decoder.py`. */
+export function shortFile(file: string): string {
+  const start = libraryStart(file);
+  return start < 0 ? file : file.slice(start);
+}
+
+/** The library that a file belongs to (`pandas`); empty if it is of none. */
+export function libraryOf(file: string): string {
+  if (libraryStart(file) < 0) {
+    return '';
+  }
+  return (shortFile(file).split(/[/\\]/)[0] ?? '').replace(/\.py$/, '');
+}
+
+/** Whether a frame is of the top level of its file or cell, in no function. */
+export function isTopLevel(frame: Frame): boolean {
+  return TOP_LEVEL.test(frame.function);
+}
+
+/** What was profiled, as a heading: `Cell [7]`, `python train.py`. */
+export function subjectLabel(subject: Report['subject']): string {
+  switch (subject.kind) {
+    case 'cell':
+      return subject.executionCount === null ? 'Cell' : `Cell [${subject.executionCount}]`;
+    case 'program':
+      return subject.command.join(' ');
+    case 'call':
+      return `${subject.name}()`;
+  }
+}
+
+/** Where a frame is, seen from the profiled code: `line 3` in the profiled cell, `Cell [2] line 5`, `pandas/core/frame.py:7172`. */
+export function placeLabel(frame: Frame, subject: Report['subject']): string {
+  if (frame.cell < 0) {
+    const file = shortFile(frame.file);
+    return frame.line > 0 ? `${file}:${frame.line}` : file;
+  }
+  const line = `line ${frame.line}`;
+  return subject.kind === 'cell' && subject.executionCount === frame.cell ? line : `${frame.file} ${line}`;
+}
+
+/** A frame's label in parts, in the order in which they are read; any but `name` may be empty. */
+export interface FrameLabel {
+  /** What it is: a place for the user's top-level lines, the function for others. */
+  readonly name: string;
+  /** Where that is. */
+  readonly place: string;
+  /** Text of the line, for the user's own code. */
+  readonly source: string;
+}
+
+/** The label of a frame in a picture of the call stacks. */
+export function frameLabel(frame: Frame, subject: Report['subject']): FrameLabel {
+  switch (frame.kind) {
+    case 'root':
+      return { name: subjectLabel(subject), place: '', source: '' };
+    case 'other':
+      return { name: 'other', place: 'too small to show', source: '' };
+    case 'no-python-stack':
+      return { name: 'no Python stack', place: 'memory of native threads and libraries', source: '' };
+    case 'skipped-callers':
+      return { name: '…', place: 'callers left out: the stack is too deep to draw', source: '' };
+    case 'python':
+      break;
+  }
+  const place = placeLabel(frame, subject);
+  if (!isUserCode(frame)) {
+    return { name: frame.function, place: libraryOf(frame.file) || place, source: '' };
+  }
+  const isInTopLevel = isTopLevel(frame);
+  return {
+    name: isInTopLevel ? place : frame.function,
+    place: isInTopLevel ? '' : placeInShort(frame, place),
+    source: frame.sourceLine,
+  };
+}
+
+/** The last part of a path is enough beside a function's name. */
+function placeInShort(frame: Frame, place: string): string {
+  return frame.cell >= 0 ? place : (place.split(/[/\\]/).at(-1) ?? place);
+}

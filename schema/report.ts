@@ -1,0 +1,186 @@
+/**
+ * The report: what was in memory at the peak, by call stack. The one definition that the proxy writes, the notebook stores and
+ * every view draws. No DOM and no Node types here. The JSON Schema in `report.schema.json` is generated from it.
+ */
+import * as z from 'zod/mini';
+
+/** The MIME type under which a report is displayed and stored in a notebook; its data is an {@link ReportEnvelope}. */
+export const REPORT_MIME_TYPE = 'application/vnd.fil.memory-profile+json';
+
+/** Raised by one when a reader of the last version would misread a report. A reader refuses versions above its own. */
+export const REPORT_VERSION = 1;
+
+const count = z.int().check(z.minimum(0));
+const bytes = z.int().check(z.minimum(0));
+const seconds = z.number().check(z.minimum(0));
+/** An index into a table of the same report; -1 where there is none. */
+const indexOrNone = z.int().check(z.minimum(-1));
+
+/** What was profiled. */
+const Subject = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('cell'),
+    /** The n of `In [n]`. */
+    executionCount: z.nullable(count),
+    /** The id of the notebook's cell, where the front end sent one. */
+    cellId: z.nullable(z.string()),
+  }),
+  z.object({ kind: z.literal('program'), command: z.array(z.string()) }),
+  z.object({ kind: z.literal('call'), name: z.string() }),
+]);
+
+/** How the profiled code ended. `died`: the process ended before tracking did; the report was made post mortem. */
+const Outcome = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('completed') }),
+  z.object({ kind: z.literal('error') }),
+  z.object({ kind: z.literal('interrupted') }),
+  z.object({ kind: z.literal('died'), exitCode: z.nullable(z.int()), signal: z.nullable(z.string()) }),
+]);
+
+/**
+ * Frames, a column each, of one length. A frame is one line of one function. The frames of the root, of "other" (pruned nodes), of
+ * memory without a Python stack, and of the callers that were skipped in the middle of a stack too deep to draw are frames like any
+ * other, told apart by `kind`.
+ */
+const FrameTable = z.object({
+  /** What the row stands for. */
+  kind: z.array(z.enum(['root', 'python', 'no-python-stack', 'other', 'skipped-callers'])),
+  /** Qualified name of the function; `<module>` for the top level. Empty where `kind` is not `python`. */
+  function: z.array(z.string()),
+  /** As a reader should see it: `Cell [7]` for a notebook cell, else the path as Python knows it. */
+  file: z.array(z.string()),
+  /** Line number from 1, in the cell for cells; 0 where unknown. */
+  line: z.array(count),
+  /** Text of that line without its indentation; empty where unknown. */
+  sourceLine: z.array(z.string()),
+  /** The execution count of the notebook cell that the frame's code is of; -1 for other code. */
+  cell: z.array(indexOrNone),
+});
+
+/**
+ * The call tree at the peak, a column each, in pre-order: a parent stands before its children, node 0 is the root and its parent
+ * is -1. Siblings are ordered from most bytes to least.
+ */
+const CallTree = z.object({
+  parent: z.array(indexOrNone),
+  /** Index into the frame table. */
+  frame: z.array(count),
+  /** Bytes at the peak of the node and everything below it. */
+  totalBytes: z.array(bytes),
+  /** Of these, what the node's own line allocated itself. */
+  selfBytes: z.array(bytes),
+});
+
+/** What was left out of `tree`, to say it openly. Its bytes are in `other` nodes, so the totals hold. */
+const Pruned = z.object({ nodes: count, bytes });
+
+/** Memory over time: tracked bytes at moments, `seconds` since the start, ascending. May be empty for short runs. */
+const Timeline = z.object({ seconds: z.array(seconds), bytes: z.array(bytes) });
+
+/** Something that a reader has to know to read the figures right; English, one sentence, plain text. */
+const Note = z.object({
+  /** Stable name to test for. */
+  code: z.enum([
+    'call-sites-full',
+    'stacks-truncated',
+    'allocator-replaced',
+    'tracker-memory-exhausted',
+    'process-died',
+    'live-snapshot',
+  ]),
+  text: z.string(),
+});
+
+/** A report, as it is drawn. All byte counts are exact unless `notes` says otherwise. */
+export const Report = z.object({
+  version: z.literal(REPORT_VERSION),
+  title: z.nullable(z.string()),
+  subject: Subject,
+  outcome: Outcome,
+  /** Bytes that the profiled code held at its peak: the sum of `selfBytes` over the tree. */
+  peakBytes: bytes,
+  /** Bytes of the profiled code's allocations that were still live at its end. */
+  retainedBytes: bytes,
+  /** Resident memory of the process before the profiled code; null where it could not be read. */
+  residentBeforeBytes: z.nullable(bytes),
+  /** ISO 8601, UTC. */
+  startedAt: z.string(),
+  durationSeconds: seconds,
+  frames: FrameTable,
+  tree: CallTree,
+  pruned: Pruned,
+  timeline: Timeline,
+  notes: z.array(Note),
+  producer: z.object({ name: z.literal('filprofiler'), version: z.string(), python: z.string() }),
+});
+export type Report = z.infer<typeof Report>;
+export type ReportSubject = Report['subject'];
+export type ReportOutcome = Report['outcome'];
+export type ReportNote = Report['notes'][number];
+export type FrameKind = Report['frames']['kind'][number];
+
+/**
+ * How a report is stored in a notebook. Compressed, as nbformat writes every array element on a line of its own, which doubles
+ * a report of 5,000 nodes.
+ */
+export const ReportEnvelope = z.object({
+  version: z.int().check(z.minimum(1)),
+  encoding: z.literal('gzip+base64'),
+  /** Peak bytes, for tools that don't want to unpack. */
+  peakBytes: bytes,
+  /** JSON text of a {@link Report}, gzip, base64. */
+  data: z.string(),
+});
+export type ReportEnvelope = z.infer<typeof ReportEnvelope>;
+
+/** A report that can't be read, with a sentence for the reader: what is wrong, which values, what to do. */
+export class ReportError extends Error {
+  override readonly name = 'ReportError';
+}
+
+/**
+ * Checks data from outside and returns it as a report.
+ *
+ * @param data parsed JSON of any origin.
+ * @throws {ReportError} if it is not a report of a version that this code can read, or its columns don't fit together.
+ */
+export function parseReport(data: unknown): Report {
+  const version = versionOf(data);
+  if (version !== null && version > REPORT_VERSION) {
+    throw new ReportError(
+      `This report has version ${version}, this Fil reads versions up to ${REPORT_VERSION}. Update filprofiler to read it.`,
+    );
+  }
+  const result = z.safeParse(Report, data);
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    const where = issue === undefined ? '' : ` (${issue.path.join('.') || 'at the top'}: ${issue.message})`;
+    throw new ReportError(`This is not a readable Fil report${where}. Run the cell again to make a new one.`);
+  }
+  checkColumns(result.data);
+  return result.data;
+}
+
+function versionOf(data: unknown): number | null {
+  const version = typeof data === 'object' && data !== null && 'version' in data ? data.version : null;
+  return typeof version === 'number' ? version : null;
+}
+
+/** What the types can't say: columns of one length, indices inside their tables, parents before children. */
+function checkColumns({ frames, tree, timeline }: Report): void {
+  const frameCount = frames.kind.length;
+  const nodeCount = tree.parent.length;
+  const lengthsAgree =
+    [frames.function, frames.file, frames.line, frames.sourceLine, frames.cell].every((c) => c.length === frameCount) &&
+    [tree.frame, tree.totalBytes, tree.selfBytes].every((c) => c.length === nodeCount) &&
+    timeline.bytes.length === timeline.seconds.length;
+  const treeIsSound =
+    nodeCount > 0 &&
+    tree.parent.every((parent, node) => (node === 0 ? parent === -1 : parent >= 0 && parent < node)) &&
+    tree.frame.every((frame) => frame < frameCount);
+  if (!lengthsAgree || !treeIsSound) {
+    throw new ReportError(
+      'This Fil report is damaged: its tables do not fit together. Run the cell again to make a new one.',
+    );
+  }
+}
