@@ -1,0 +1,94 @@
+/**
+ * What a frame holds and where it is, beside the frame under the pointer or the keyboard's focus.
+ */
+import { placeLabel, shortFile } from '../../../schema/places.js';
+import type { Report } from '../../../schema/report.js';
+import { formatBytes, formatShare } from '../../../schema/units.js';
+import { element } from './dom.js';
+import type { FlameFrame } from './model.js';
+
+const GAP_PIXELS = 6;
+
+/** Lives in the document's body: a notebook clips what leaves an output. */
+export class Tooltip {
+  readonly #node = element('div', { class: 'fil-tooltip', attributes: { role: 'tooltip' } });
+  readonly #report: Report;
+  readonly #hide = (): void => {
+    this.hide();
+  };
+
+  constructor(report: Report) {
+    this.#report = report;
+    this.#node.hidden = true;
+    document.body.append(this.#node);
+    // The frame moves away under it.
+    window.addEventListener('scroll', this.#hide, { capture: true, passive: true });
+  }
+
+  /**
+   * @param frame what to tell of.
+   * @param box where the frame is drawn, in the window.
+   * @param left where to begin, in the window's pixels.
+   */
+  show(frame: FlameFrame, box: DOMRect, left: number): void {
+    this.#node.replaceChildren(...this.#content(frame));
+    this.#node.hidden = false;
+    const { width, height } = this.#node.getBoundingClientRect();
+    const isRoomBelow = box.bottom + GAP_PIXELS + height < window.innerHeight;
+    const top = isRoomBelow ? box.bottom + GAP_PIXELS : Math.max(GAP_PIXELS, box.top - GAP_PIXELS - height);
+    const rightmost = document.documentElement.clientWidth - width - GAP_PIXELS;
+    this.#node.style.top = `${top}px`;
+    this.#node.style.left = `${Math.max(GAP_PIXELS, Math.min(left, rightmost))}px`;
+  }
+
+  hide(): void {
+    this.#node.hidden = true;
+  }
+
+  dispose(): void {
+    window.removeEventListener('scroll', this.#hide, { capture: true });
+    this.#node.remove();
+  }
+
+  #content({ frame, label, value, selfBytes }: FlameFrame): Node[] {
+    const { peakBytes, subject } = this.#report;
+    const content: Node[] = [];
+    if (frame.kind === 'python') {
+      content.push(
+        element(
+          'div',
+          { class: 'fil-tip-where' },
+          element('span', {}, frame.function),
+          element(
+            'span',
+            { class: 'fil-soft' },
+            frame.cell < 0 ? shortPlace(frame.file, frame.line) : placeLabel(frame, subject),
+          ),
+        ),
+      );
+      if (frame.sourceLine !== '') {
+        content.push(element('div', { class: 'fil-tip-source' }, frame.sourceLine));
+      }
+    } else {
+      content.push(
+        element(
+          'div',
+          { class: 'fil-tip-where' },
+          element('span', {}, label.name),
+          element('span', { class: 'fil-soft' }, label.place),
+        ),
+      );
+    }
+    content.push(
+      element('div', {}, element('strong', {}, formatBytes(value)), ` · ${formatShare(value, peakBytes)} of the peak`),
+    );
+    if (frame.kind === 'python' && selfBytes > 0 && selfBytes < value) {
+      content.push(element('div', { class: 'fil-soft' }, `${formatBytes(selfBytes)} by this line itself`));
+    }
+    return content;
+  }
+}
+
+function shortPlace(file: string, line: number): string {
+  return line > 0 ? `${shortFile(file)}:${line}` : shortFile(file);
+}
