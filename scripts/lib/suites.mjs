@@ -1,0 +1,138 @@
+/** The test suites of `npm test`, in the order in which they run: quick ones first. */
+import { mkdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { auditNpm, auditPython } from './audit.mjs';
+import { CHECKS } from './checks.mjs';
+import { LOGS, NATIVE_BUILD, PYTHON, RESULTS, at } from './paths.mjs';
+import { run } from './process.mjs';
+import { countFile, countJunit, countPlaywright, countVitest } from './results.mjs';
+import { cmakeTool } from './setup-steps.mjs';
+import { installSystemNeeds } from './system-needs.mjs';
+
+/** @import { Counts } from './results.mjs' */
+
+/**
+ * @typedef {object} Suite
+ * @property {string} name by which it is chosen: `npm test -- unit`.
+ * @property {string} title
+ * @property {() => Promise<Counts>} run
+ */
+
+/**
+ * Runs a test runner that leaves a result file.
+ *
+ * @param {string} name of the suite
+ * @param {string} resultFile
+ * @param {(text: string) => Counts} count
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {Record<string, string>} [env]
+ */
+async function runner(name, resultFile, count, command, args, env) {
+  const file = path.join(RESULTS, resultFile);
+  mkdirSync(RESULTS, { recursive: true });
+  rmSync(file, { force: true });
+  const log = path.join(LOGS, `test-${name}.log`);
+  rmSync(log, { force: true });
+  const status = await run(command, args, {
+    log,
+    echo: true,
+    allowFailure: true,
+    ...(env === undefined ? {} : { env }),
+  });
+  return countFile(file, count, status);
+}
+
+/** @param {string} name @param {readonly string[]} args */
+const pytest = (name, args) =>
+  runner(name, `${name}.xml`, countJunit, PYTHON, [
+    '-m',
+    'pytest',
+    '-q',
+    `--junitxml=${path.join(RESULTS, `${name}.xml`)}`,
+    ...args,
+  ]);
+
+/** @returns {Promise<Counts>} one test a check */
+async function checks() {
+  const failures = [];
+  for (const check of CHECKS) {
+    const [command = '', ...args] = check.command();
+    const log = path.join(LOGS, `lint-${check.name.replaceAll(' ', '-')}.log`);
+    const status = await run(command, args, { log, echo: true, allowFailure: true });
+    if (status !== 0) {
+      failures.push(`${check.name} (\`npm run format\` mends what can be mended)`);
+    }
+  }
+  return { passed: CHECKS.length - failures.length, failed: failures.length, failures };
+}
+
+/** @type {readonly Suite[]} */
+export const SUITES = [
+  { name: 'lint', title: 'Format, lint and type checks', run: checks },
+  {
+    name: 'unit',
+    title: 'Unit tests (vitest)',
+    run: () =>
+      runner('unit', 'unit.json', (text) => countVitest(JSON.parse(text)), process.execPath, [
+        at('node_modules', 'vitest', 'vitest.mjs'),
+        'run',
+        '--reporter=default',
+        '--reporter=json',
+        `--outputFile.json=${path.join(RESULTS, 'unit.json')}`,
+      ]),
+  },
+  {
+    name: 'native',
+    title: 'Tracker and addon (ctest)',
+    run: () =>
+      runner('native', 'native.xml', countJunit, cmakeTool('ctest'), [
+        '--test-dir',
+        NATIVE_BUILD,
+        '--output-on-failure',
+        '--timeout',
+        '600',
+        '--output-junit',
+        path.join(RESULTS, 'native.xml'),
+      ]),
+  },
+  { name: 'e2e', title: 'Notebooks on the kernel (pytest)', run: () => pytest('e2e', [at('kernel', 'e2e')]) },
+  {
+    name: 'ui',
+    title: 'Browser (Playwright)',
+    run: async () => {
+      const chromium = await installSystemNeeds();
+      return runner(
+        'ui',
+        'ui.json',
+        (text) => countPlaywright(JSON.parse(text)),
+        process.execPath,
+        [
+          at('node_modules', '@playwright', 'test', 'cli.js'),
+          'test',
+          '--config',
+          at('ui-tests', 'playwright.config.ts'),
+          '--reporter=list,json',
+        ],
+        { PLAYWRIGHT_JSON_OUTPUT_NAME: path.join(RESULTS, 'ui.json'), FIL_CHROMIUM: chromium },
+      );
+    },
+  },
+  { name: 'package', title: 'Wheel (pytest)', run: () => pytest('package', [at('scripts', 'test')]) },
+  {
+    name: 'audit',
+    title: 'Known vulnerabilities of what is shipped',
+    run: async () => {
+      const outcomes = [await auditNpm(), await auditPython()];
+      const failures = outcomes.flatMap((outcome) => outcome.advisories);
+      for (const outcome of outcomes) {
+        console.log(outcome.summary);
+      }
+      return {
+        passed: outcomes.filter((outcome) => outcome.answered && outcome.advisories.length === 0).length,
+        failed: failures.length,
+        failures,
+      };
+    },
+  },
+];
