@@ -1,0 +1,166 @@
+"""The native tracker in this process: native/tracker/api.cpp is the other side."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from types import CodeType, FrameType
+
+
+class TrackerError(RuntimeError):
+    """Tracking is not possible here; the message says why and what to do."""
+
+
+class _Frame(ctypes.Structure):
+    """FilFrame of api.cpp."""
+
+    _fields_ = [
+        ("code", ctypes.c_void_p),
+        ("filename", ctypes.c_void_p),
+        ("qualified_name", ctypes.c_void_p),
+        ("last_instruction", ctypes.c_int32),
+        ("line", ctypes.c_int32),
+        ("first_line", ctypes.c_int32),
+        ("reserved", ctypes.c_int32),
+    ]
+
+
+@functools.cache
+def _library() -> ctypes.PyDLL | None:
+    """The preloaded library, or None. A PyDLL, as its functions need the GIL."""
+    library = ctypes.PyDLL(None)
+    if not hasattr(library, "fil_begin"):
+        return None
+    library.fil_why_unfit.restype = ctypes.c_char_p
+    library.fil_why_unfit.argtypes = []
+    library.fil_begin.restype = ctypes.c_char_p
+    library.fil_begin.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    library.fil_end.restype = None
+    library.fil_end.argtypes = []
+    library.fil_is_tracking.restype = ctypes.c_int
+    library.fil_is_tracking.argtypes = []
+    library.fil_walk.restype = ctypes.c_int32
+    library.fil_walk.argtypes = [ctypes.c_void_p, ctypes.c_int32]
+    return library
+
+
+def is_loaded() -> bool:
+    """Whether the tracker was preloaded into this process."""
+    return _library() is not None
+
+
+def check() -> None:
+    """Make sure that everything the tracker relies on holds in this process.
+
+    Compares the call stacks that it reads with those that Python itself reports, through functions, generators, class
+    bodies and recursion. Takes a few milliseconds; once, before the first session.
+
+    :raises TrackerError: with a sentence that says what is missing or different.
+    """
+    library = _library()
+    if library is None:
+        raise TrackerError("Fil's tracker is not loaded in this process. Start it with the kernel 'Python 3 with Fil'.")
+    if sys.implementation.name != "cpython":
+        raise TrackerError(f"Fil needs CPython; this is {sys.implementation.name}.")
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise TrackerError("Free-threaded builds of Python are not supported by Fil. Use the usual build.")
+    _raise_if(library.fil_why_unfit())
+    for stack_shape in (_shape_recursion, _shape_generator, _shape_class_body, _shape_callback):
+        stack_shape(_compare_stacks)
+
+
+def begin(boundaries: Sequence[CodeType]) -> None:
+    """Begin to count every allocation of the process.
+
+    :param boundaries: code objects at whose frames call stacks end: neither they nor their callers are shown.
+        At most 16.
+    :raises TrackerError: if tracking can't begin; nothing has changed then.
+    """
+    library = _library()
+    if library is None:
+        check()
+        return
+    codes = (ctypes.c_void_p * len(boundaries))(*[id(code) for code in boundaries])
+    _raise_if(library.fil_begin(codes, len(boundaries)))
+
+
+def end() -> None:
+    """Stop counting. The figures stay in shared memory until the next begin. Does nothing if tracking is off."""
+    library = _library()
+    if library is not None:
+        library.fil_end()
+
+
+def is_tracking() -> bool:
+    """Whether tracking is on."""
+    library = _library()
+    return library is not None and bool(library.fil_is_tracking())
+
+
+def _raise_if(problem: bytes | None) -> None:
+    if problem is not None:
+        raise TrackerError(problem.decode())
+
+
+def _compare_stacks() -> None:
+    """Walk this thread's stack natively and by Python's own frames; raise if they differ."""
+    capacity = 64
+    rows = (_Frame * capacity)()
+    library = _library()
+    count = -1 if library is None else library.fil_walk(rows, capacity)
+    expected = list(_frames(sys._getframe()))[:capacity]
+    same = count == len(expected) and all(
+        _agree(row, frame, innermost=index == 0) for index, (row, frame) in enumerate(zip(rows, expected, strict=False))
+    )
+    if not same:
+        raise TrackerError(
+            f"Fil can't read the call stacks of this Python ({sys.version.split()[0]}, {sysconfig.get_platform()}): "
+            "its internal structures differ from those of the releases on python.org. Use an unmodified final release."
+        )
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _agree(row: _Frame, frame: FrameType, *, innermost: bool) -> bool:
+    code = frame.f_code
+    return (
+        row.code == id(code)
+        and row.filename == id(code.co_filename)
+        and row.qualified_name == id(code.co_qualname)
+        and row.first_line == code.co_firstlineno
+        # The innermost frame has moved on since the walk.
+        and (innermost or row.last_instruction == frame.f_lasti)
+    )
+
+
+# Ways to get onto the stack, each of which CPython implements by frames of another kind.
+
+
+def _shape_recursion(probe: Callable[[], None], depth: int = 5) -> None:
+    if depth:
+        _shape_recursion(probe, depth - 1)
+    else:
+        probe()
+
+
+def _shape_generator(probe: Callable[[], None]) -> None:
+    def generate() -> Iterator[None]:
+        yield probe()
+
+    list(generate())
+
+
+def _shape_class_body(probe: Callable[[], None]) -> None:
+    class _Body:
+        probe()
+
+
+def _shape_callback(probe: Callable[[], None]) -> None:
+    sorted([0], key=lambda _: probe())

@@ -1,0 +1,191 @@
+// The edge to Node: what index.d.ts promises, in N-API's terms.
+#include <napi.h>
+
+#include <cstring>
+#include <exception>
+#include <memory>
+
+#include "../shared/environment.hpp"
+#include "elf.hpp"
+#include "segment_reader.hpp"
+
+namespace fil::addon {
+namespace {
+
+/// Runs `body`, turning C++ exceptions into JavaScript's.
+template <class Body>
+Napi::Value guarded(Napi::Env env, Body body) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(env, error.what());
+  }
+}
+
+template <class Array, class Element>
+Array typed_array(Napi::Env env, const std::vector<Element>& values) {
+  Array array = Array::New(env, values.size());
+  if (!values.empty()) {
+    std::memcpy(array.Data(), values.data(), values.size() * sizeof(Element));
+  }
+  return array;
+}
+
+Napi::Array strings(Napi::Env env, const std::vector<std::string>& values) {
+  Napi::Array array = Napi::Array::New(env, values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    array.Set(static_cast<std::uint32_t>(i), Napi::String::New(env, values[i]));
+  }
+  return array;
+}
+
+const char* name_of(segment::State state) {
+  switch (state) {
+    case segment::State::fresh:
+      return "fresh";
+    case segment::State::attached:
+      return "attached";
+    case segment::State::tracking:
+      return "tracking";
+  }
+  throw std::runtime_error("The profiler's shared memory is damaged (state " +
+                           std::to_string(static_cast<std::uint32_t>(state)) + ").");
+}
+
+Napi::Array degradations(Napi::Env env, std::uint32_t bits) {
+  struct Named {
+    segment::Degradation bit;
+    const char* name;
+  };
+  constexpr Named all[] = {
+      {segment::Degradation::call_sites_full, "call-sites-full"},
+      {segment::Degradation::stacks_truncated, "stacks-truncated"},
+      {segment::Degradation::allocator_replaced, "allocator-replaced"},
+      {segment::Degradation::tracker_memory_exhausted, "tracker-memory-exhausted"},
+  };
+  Napi::Array names = Napi::Array::New(env);
+  for (const Named& each : all) {
+    if ((bits & static_cast<std::uint32_t>(each.bit)) != 0) {
+      names.Set(names.Length(), each.name);
+    }
+  }
+  return names;
+}
+
+/// PY_VERSION_HEX as people write it: 0x030b07f0 is 3.11.7.
+std::string version_text(std::uint32_t hex) {
+  if (hex == 0) {
+    return {};
+  }
+  return std::to_string(hex >> 24) + "." + std::to_string((hex >> 16) & 0xffU) + "." +
+         std::to_string((hex >> 8) & 0xffU);
+}
+
+class Segment : public Napi::ObjectWrap<Segment> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(
+        env, "Segment",
+        {InstanceAccessor<&Segment::descriptor>("descriptor"), InstanceMethod<&Segment::counters>("counters"),
+         InstanceMethod<&Segment::snapshot>("snapshot"), InstanceMethod<&Segment::close>("close")});
+  }
+
+  explicit Segment(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+    guarded(info.Env(), [&] {
+      reader_ = std::make_unique<SegmentReader>();
+      return info.Env().Undefined();
+    });
+  }
+
+ private:
+  const SegmentReader& reader(Napi::Env env) const {
+    if (reader_ == nullptr) {
+      throw Napi::Error::New(env, "This segment was closed.");
+    }
+    return *reader_;
+  }
+
+  Napi::Value descriptor(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), reader(info.Env()).descriptor());
+  }
+
+  Napi::Value counters(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guarded(env, [&] {
+      const segment::Header& header = reader(env).header();
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("state", name_of(header.state.load(std::memory_order_acquire)));
+      result.Set("session", header.session.load(std::memory_order_relaxed));
+      result.Set("currentBytes", static_cast<double>(header.current_bytes.load(std::memory_order_relaxed)));
+      result.Set("peakBytes", static_cast<double>(header.peak_bytes.load(std::memory_order_relaxed)));
+      result.Set("siteCount", header.site_count.load(std::memory_order_relaxed));
+      return result;
+    });
+  }
+
+  Napi::Value snapshot(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guarded(env, [&] {
+      const Snapshot copy = reader(env).snapshot();
+      Napi::Object codes = Napi::Object::New(env);
+      codes.Set("filename", strings(env, copy.filename));
+      codes.Set("qualifiedName", strings(env, copy.qualified_name));
+      codes.Set("firstLine", typed_array<Napi::Int32Array>(env, copy.first_line));
+
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("state", name_of(copy.state));
+      result.Set("session", copy.session);
+      result.Set("currentBytes", static_cast<double>(copy.current_bytes));
+      result.Set("peakBytes", static_cast<double>(copy.peak_bytes));
+      result.Set("siteCount", static_cast<double>(copy.parent.size()));
+      result.Set("pid", copy.pid);
+      result.Set("pythonVersion", version_text(copy.python_version_hex));
+      result.Set("beganAtSeconds", copy.began_seconds);
+      result.Set("endedAtSeconds", copy.ended_seconds);
+      result.Set("parent", typed_array<Napi::Uint32Array>(env, copy.parent));
+      result.Set("code", typed_array<Napi::Uint32Array>(env, copy.code));
+      result.Set("line", typed_array<Napi::Int32Array>(env, copy.line));
+      result.Set("peakSiteBytes", typed_array<Napi::Float64Array>(env, copy.peak_site_bytes));
+      result.Set("currentSiteBytes", typed_array<Napi::Float64Array>(env, copy.current_site_bytes));
+      result.Set("codes", codes);
+      result.Set("degradations", degradations(env, copy.degradations));
+      result.Set("consistent", copy.consistent);
+      return result;
+    });
+  }
+
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    reader_.reset();
+    return info.Env().Undefined();
+  }
+
+  std::unique_ptr<SegmentReader> reader_;
+};
+
+Napi::Value why_not_preloadable_js(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const std::string reason = why_not_preloadable(info[0].ToString().Utf8Value());
+    return reason.empty() ? env.Null() : Napi::Value(Napi::String::New(env, reason));
+  });
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  Napi::Object names = Napi::Object::New(env);
+  names.Set("segmentDescriptor", environment::segment_descriptor);
+  names.Set("parentPid", environment::parent_pid);
+  exports.Set("environmentNames", names);
+  exports.Set("layoutVersion", segment::layout_version);
+  exports.Set("noCode", index_of(CodeId::none));
+  exports.Set("whyNotPreloadable", Napi::Function::New(env, why_not_preloadable_js, "whyNotPreloadable"));
+  exports.Set("Segment", Segment::define(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(filprofiler, initialize)
+
+}  // namespace fil::addon

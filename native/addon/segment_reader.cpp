@@ -1,0 +1,181 @@
+#include "segment_reader.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+
+namespace fil::addon {
+namespace {
+
+/// A writer that makes a new peak at every event can starve a reader; after so many tries an approximate copy is better
+/// than none.
+constexpr int max_tries = 8;
+
+double seconds(std::uint64_t nanoseconds) {
+  return static_cast<double>(nanoseconds) * 1e-9;
+}
+
+std::uint64_t now_nanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+[[noreturn]] void corrupt(const std::string& what) {
+  throw std::runtime_error(
+      "The profiler's shared memory is damaged (" + what +
+      "): native code in the profiled process has probably written to a wrong address. Run it again.");
+}
+
+void check_at_most(const char* name, std::uint64_t value, std::uint64_t limit) {
+  if (value > limit) {
+    corrupt(std::string(name) + " " + std::to_string(value) + " above its limit " + std::to_string(limit));
+  }
+}
+
+[[noreturn]] void fail(const char* call) {
+  throw std::system_error(errno, std::generic_category(), call);
+}
+
+}  // namespace
+
+SegmentReader::SegmentReader() {
+  descriptor_ = memfd_create("filprofiler", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (descriptor_ < 0) {
+    fail("memfd_create");
+  }
+  // A process that shrank it would make every access of the others a SIGBUS.
+  if (ftruncate(descriptor_, static_cast<off_t>(segment::total_bytes)) != 0 ||
+      fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    const int error = errno;
+    close(descriptor_);
+    errno = error;
+    fail("ftruncate");
+  }
+  void* base = mmap(nullptr, segment::total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor_, 0);
+  if (base == MAP_FAILED) {
+    const int error = errno;
+    close(descriptor_);
+    errno = error;
+    fail("mmap");
+  }
+  view_ = segment::View{static_cast<std::byte*>(base)};
+  segment::Header& header = view_.header();
+  header.layout_version = segment::layout_version;
+  header.header_bytes = sizeof(segment::Header);
+  header.magic = segment::magic;
+}
+
+SegmentReader::~SegmentReader() {
+  munmap(view_.base, segment::total_bytes);
+  close(descriptor_);
+}
+
+const segment::Header& SegmentReader::header() const {
+  const segment::Header& header = view_.header();
+  if (header.magic != segment::magic || header.layout_version != segment::layout_version) {
+    corrupt("magic " + std::to_string(header.magic) + ", layout " + std::to_string(header.layout_version));
+  }
+  return header;
+}
+
+Snapshot SegmentReader::snapshot() const {
+  Snapshot copy{};
+  for (int tries = 0; tries < max_tries; ++tries) {
+    if (try_snapshot(copy)) {
+      copy.consistent = true;
+      return copy;
+    }
+  }
+  copy.consistent = false;
+  return copy;
+}
+
+/// One copy. False if the ledger reached a new peak or a new session meanwhile, so that rows are of different moments.
+bool SegmentReader::try_snapshot(Snapshot& to) const {
+  const segment::Header& live = header();
+  const std::uint32_t session = live.session.load(std::memory_order_acquire);
+  // Pairs with Ledger::change: the saved values of this generation are complete.
+  const std::uint64_t generation = live.generation.load(std::memory_order_acquire);
+  const std::uint32_t site_count = live.site_count.load(std::memory_order_acquire);
+  const std::uint32_t code_count = live.code_count.load(std::memory_order_acquire);
+  const std::uint32_t string_bytes = live.string_bytes.load(std::memory_order_acquire);
+  check_at_most("site count", site_count, segment::site_capacity);
+  check_at_most("code count", code_count, segment::code_capacity);
+  check_at_most("string bytes", string_bytes, segment::string_capacity);
+
+  to.state = live.state.load(std::memory_order_acquire);
+  to.session = session;
+  to.pid = live.pid;
+  to.python_version_hex = live.python_version_hex;
+  to.degradations = live.degradations.load(std::memory_order_relaxed);
+  const std::uint64_t ended = live.ended_nanoseconds.load(std::memory_order_relaxed);
+  to.began_seconds = seconds(live.began_nanoseconds.load(std::memory_order_relaxed));
+  to.ended_seconds = seconds(ended != 0 ? ended : now_nanoseconds());
+
+  to.parent.resize(site_count);
+  to.code.resize(site_count);
+  to.line.resize(site_count);
+  to.peak_site_bytes.resize(site_count);
+  to.current_site_bytes.resize(site_count);
+  const segment::SiteFrame* frames = view_.frames();
+  const segment::SiteCounts* counts = view_.counts();
+  // From the sums, not from the header, which can lag by the event that a killed process was in.
+  std::int64_t peak = 0;
+  std::int64_t current = 0;
+  for (std::uint32_t site = 0; site < site_count; ++site) {
+    const segment::SiteFrame frame = frames[site];
+    if (site > 0 && frame.parent >= site) {
+      corrupt("site " + std::to_string(site) + " has the caller " + std::to_string(frame.parent));
+    }
+    if (frame.code != index_of(CodeId::none) && frame.code >= code_count) {
+      corrupt("site " + std::to_string(site) + " has the code " + std::to_string(frame.code) + " of " +
+              std::to_string(code_count));
+    }
+    const std::int64_t at_peak = segment::bytes_at_peak(counts[site], generation);
+    const std::int64_t now = counts[site].current_bytes.load(std::memory_order_relaxed);
+    if (at_peak < 0 || now < 0) {
+      corrupt("site " + std::to_string(site) + " holds " + std::to_string(at_peak < 0 ? at_peak : now) + " bytes");
+    }
+    peak += at_peak;
+    current += now;
+    to.parent[site] = frame.parent;
+    to.code[site] = frame.code;
+    to.line[site] = frame.line;
+    to.peak_site_bytes[site] = static_cast<double>(at_peak);
+    to.current_site_bytes[site] = static_cast<double>(now);
+  }
+  to.peak_bytes = peak;
+  to.current_bytes = current;
+  copy_codes(to, code_count, string_bytes);
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return live.generation.load(std::memory_order_relaxed) == generation &&
+         live.session.load(std::memory_order_relaxed) == session &&
+         live.site_count.load(std::memory_order_relaxed) == site_count;
+}
+
+void SegmentReader::copy_codes(Snapshot& to, std::uint32_t code_count, std::uint32_t string_bytes) const {
+  to.filename.resize(code_count);
+  to.qualified_name.resize(code_count);
+  to.first_line.resize(code_count);
+  const auto text = [&](std::uint32_t offset, std::uint32_t bytes) {
+    if (offset > string_bytes || bytes > string_bytes - offset) {
+      corrupt("a name of " + std::to_string(bytes) + " bytes at " + std::to_string(offset) + " of " +
+              std::to_string(string_bytes));
+    }
+    return std::string(view_.strings() + offset, bytes);
+  };
+  for (std::uint32_t code = 0; code < code_count; ++code) {
+    const segment::CodeRecord record = view_.codes()[code];
+    to.filename[code] = text(record.filename_offset, record.filename_bytes);
+    to.qualified_name[code] = text(record.name_offset, record.name_bytes);
+    to.first_line[code] = record.first_line;
+  }
+}
+
+}  // namespace fil::addon

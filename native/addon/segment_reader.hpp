@@ -1,0 +1,60 @@
+// The reading side of the segment, without Node: makes it, distrusts it, copies it out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "../shared/segment.hpp"
+
+namespace fil::addon {
+
+/// A consistent copy of the ledger. Columns have one entry a site (or code), as index.d.ts says.
+struct Snapshot {
+  segment::State state;
+  std::uint32_t session;
+  std::int64_t current_bytes;
+  std::int64_t peak_bytes;
+  std::int32_t pid;
+  std::uint32_t python_version_hex;
+  double began_seconds;
+  double ended_seconds;
+  std::uint32_t degradations;
+  bool consistent;
+
+  std::vector<std::uint32_t> parent;
+  std::vector<std::uint32_t> code;
+  std::vector<std::int32_t> line;
+  std::vector<double> peak_site_bytes;
+  std::vector<double> current_site_bytes;
+
+  std::vector<std::string> filename;
+  std::vector<std::string> qualified_name;
+  std::vector<std::int32_t> first_line;
+};
+
+/// A segment of shared memory, mapped and owned.
+class SegmentReader {
+ public:
+  /// Throws std::system_error if there is no memory for it.
+  SegmentReader();
+  ~SegmentReader();
+  SegmentReader(const SegmentReader&) = delete;
+  SegmentReader& operator=(const SegmentReader&) = delete;
+
+  int descriptor() const { return descriptor_; }
+
+  /// The header, checked. Throws std::runtime_error with the values that are wrong.
+  const segment::Header& header() const;
+
+  Snapshot snapshot() const;
+
+ private:
+  bool try_snapshot(Snapshot& to) const;
+  void copy_codes(Snapshot& to, std::uint32_t code_count, std::uint32_t string_bytes) const;
+
+  int descriptor_ = -1;
+  segment::View view_{};
+};
+
+}  // namespace fil::addon

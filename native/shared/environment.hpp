@@ -1,0 +1,13 @@
+// Names by which a process is told about its segment. The addon exports them, so that no other language repeats them.
+#pragma once
+
+namespace fil::environment {
+
+/// Number of the inherited descriptor of the segment's memfd. The tracker closes it once it is mapped.
+inline constexpr char segment_descriptor[] = "FIL_SEGMENT_DESCRIPTOR";
+/// Pid of the process that the tracked one must not outlive.
+inline constexpr char parent_pid[] = "FIL_PARENT_PID";
+/// The dynamic linker's list; the tracker takes itself out of it, so that grandchildren run untracked.
+inline constexpr char preload[] = "LD_PRELOAD";
+
+}  // namespace fil::environment

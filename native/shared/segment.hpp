@@ -1,0 +1,152 @@
+// The segment: shared memory that one tracker writes and the Node side reads, during the run and after the writer's
+// death.
+//
+// Promises to the reader
+//  - Whatever moment the writer is killed at, the sum of bytes_at_peak() over all sites is the exact peak before or
+//  after the event
+//    that was under way. Header::current_bytes may lag by that one event: report from the sums.
+//  - Sites, codes and strings below their counts are complete and never change within a session.
+// Threats: the writer shares its address space with arbitrary native code, so a wild store can hit the segment. A
+// reader copies counts to locals, checks them against the capacities that it made itself, and never follows an offset
+// unchecked.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "ids.hpp"
+
+namespace fil::segment {
+
+/// "FILMEM01" as little-endian bytes.
+inline constexpr std::uint64_t magic = 0x31304d454d4c4946;
+/// Raised with every change of this header. Writer and reader refuse another version.
+inline constexpr std::uint32_t layout_version = 1;
+
+/// Call sites of one session. 2^20 sites are 48 MiB of sparse memory; a site beyond it is charged to its caller's site.
+inline constexpr std::uint32_t site_capacity = 1U << 20;
+/// Code objects of one session; a code object beyond it is charged to its caller's site.
+inline constexpr std::uint32_t code_capacity = 1U << 17;
+/// Bytes of file and function names.
+inline constexpr std::uint32_t string_capacity = 1U << 24;
+
+enum class State : std::uint32_t { fresh = 0, attached = 1, tracking = 2 };
+
+/// Why figures are not exact, as bits of Header::degradations.
+enum class Degradation : std::uint32_t {
+  /// A table of sites, codes or names was full: new sites were charged to their callers.
+  call_sites_full = 1U << 0,
+  /// A stack was deeper than a thread's cache: its outermost frames are missing.
+  stacks_truncated = 1U << 1,
+  /// Something replaced Python's allocator during the session: some events were not seen.
+  allocator_replaced = 1U << 2,
+  /// No memory for our own tables: some blocks were not counted.
+  tracker_memory_exhausted = 1U << 3,
+};
+
+/// What a site holds. Written only by the ledger, under its exclusive lock.
+///
+/// Invariant: generation <= Header::generation; saved_bytes is the site's bytes at the peak iff generation ==
+/// Header::generation.
+struct SiteCounts {
+  /// Bytes live now.
+  std::atomic<std::int64_t> current_bytes;
+  /// Bytes at the last peak; valid iff `generation` is the header's.
+  std::atomic<std::int64_t> saved_bytes;
+  /// The header's generation when the site first changed after a peak.
+  std::atomic<std::uint64_t> generation;
+  /// Keeps two sites to a cache line, none across.
+  std::uint64_t reserved;
+};
+
+/// Where a site is. Written once, before Header::site_count covers it.
+struct SiteFrame {
+  /// Index of the caller's site; smaller than the site's own.
+  std::uint32_t parent;
+  /// Index into the codes, or CodeId::none.
+  std::uint32_t code;
+  /// Line from 1; 0 where unknown.
+  std::int32_t line;
+  std::uint32_t reserved;
+};
+
+/// A code object's names: offsets into the strings, UTF-8 with surrogates replaced, not terminated.
+struct CodeRecord {
+  std::uint32_t filename_offset;
+  std::uint32_t filename_bytes;
+  std::uint32_t name_offset;
+  std::uint32_t name_bytes;
+  std::int32_t first_line;
+  std::uint32_t reserved;
+};
+
+struct Header {
+  std::uint64_t magic;
+  std::uint32_t layout_version;
+  std::uint32_t header_bytes;
+
+  std::atomic<State> state;
+  /// Raised by every begin, before `state` says tracking.
+  std::atomic<std::uint32_t> session;
+  /// Bits of Degradation.
+  std::atomic<std::uint32_t> degradations;
+  std::int32_t pid;
+  /// CPython's PY_VERSION_HEX; 0 until the first session.
+  std::uint32_t python_version_hex;
+  std::uint32_t reserved;
+
+  /// CLOCK_MONOTONIC, nanoseconds. `ended` is 0 while tracking.
+  std::atomic<std::uint64_t> began_nanoseconds;
+  std::atomic<std::uint64_t> ended_nanoseconds;
+
+  /// Sites, codes and string bytes in use; rows below are complete (release by the writer, acquire by the reader).
+  std::atomic<std::uint32_t> site_count;
+  std::atomic<std::uint32_t> code_count;
+  std::atomic<std::uint32_t> string_bytes;
+  std::uint32_t reserved2;
+
+  /// The ledger's totals, on a cache line of their own.
+  alignas(64) std::atomic<std::int64_t> current_bytes;
+  std::atomic<std::int64_t> peak_bytes;
+  /// Number of peaks so far, from 1: each new one makes every saved value stale.
+  std::atomic<std::uint64_t> generation;
+};
+
+// Both artefacts compile these figures; a compiler that lays them out differently must not link.
+static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
+static_assert(sizeof(SiteCounts) == 32 && sizeof(SiteFrame) == 16 && sizeof(CodeRecord) == 24);
+static_assert(offsetof(Header, current_bytes) == 128 && sizeof(Header) == 192);
+
+constexpr std::size_t align_to_page(std::size_t bytes) {
+  return (bytes + 4095) & ~std::size_t{4095};
+}
+
+inline constexpr std::size_t counts_offset = align_to_page(sizeof(Header));
+inline constexpr std::size_t frames_offset = counts_offset + align_to_page(sizeof(SiteCounts) * site_capacity);
+inline constexpr std::size_t codes_offset = frames_offset + align_to_page(sizeof(SiteFrame) * site_capacity);
+inline constexpr std::size_t strings_offset = codes_offset + align_to_page(sizeof(CodeRecord) * code_capacity);
+/// Size of the whole segment; sparse, so it costs only what is touched.
+inline constexpr std::size_t total_bytes = strings_offset + align_to_page(string_capacity);
+
+/// The tables of a mapped segment.
+struct View {
+  std::byte* base;
+
+  Header& header() const { return *reinterpret_cast<Header*>(base); }
+  SiteCounts* counts() const { return reinterpret_cast<SiteCounts*>(base + counts_offset); }
+  SiteFrame* frames() const { return reinterpret_cast<SiteFrame*>(base + frames_offset); }
+  CodeRecord* codes() const { return reinterpret_cast<CodeRecord*>(base + codes_offset); }
+  char* strings() const { return reinterpret_cast<char*>(base + strings_offset); }
+};
+
+/// What a site held at the peak. `generation` is the header's.
+inline std::int64_t bytes_at_peak(const SiteCounts& site, std::uint64_t generation) {
+  // Pairs with the release stores in Ledger::change: a matching generation means that saved_bytes is complete.
+  if (site.generation.load(std::memory_order_acquire) == generation) {
+    return site.saved_bytes.load(std::memory_order_relaxed);
+  }
+  return site.current_bytes.load(std::memory_order_relaxed);
+}
+
+}  // namespace fil::segment

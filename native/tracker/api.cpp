@@ -1,0 +1,84 @@
+// What Python calls, through ctypes with the GIL held: filprofiler/_tracker.py is the other side.
+#include <cstdint>
+
+#include "nesting.hpp"
+#include "system.hpp"
+#include "tracker.hpp"
+
+#define FIL_EXPORT extern "C" __attribute__((visibility("default")))
+
+/// Null if tracking can begin in this process, else a sentence (UTF-8) that says why not.
+FIL_EXPORT const char* fil_why_unfit() {
+  return fil::tracker.why_unfit();
+}
+
+/// Begins tracking; call stacks end at frames of the `count` code objects. Null, or why it was refused.
+FIL_EXPORT const char* fil_begin(const void* const* boundaries, std::size_t count) {
+  const fil::Nesting nesting;
+  return fil::tracker.begin(boundaries, count);
+}
+
+FIL_EXPORT void fil_end() {
+  const fil::Nesting nesting;
+  fil::tracker.end();
+}
+
+FIL_EXPORT int fil_is_tracking() {
+  return fil::session_now() != 0 ? 1 : 0;
+}
+
+/// A frame as the tracker reads it, for the self-test.
+struct FilFrame {
+  const void* code;
+  const void* filename;
+  const void* qualified_name;
+  std::int32_t last_instruction;
+  std::int32_t line;
+  std::int32_t first_line;
+  std::int32_t reserved;
+};
+
+/// Walks the calling thread's frames, innermost first, as the tracker does but reading through the kernel, so that
+/// wrong offsets fail instead of crashing. Returns the number of frames, or -1 if an address could not be read.
+FIL_EXPORT std::int32_t fil_walk(FilFrame* frames, std::int32_t capacity) {
+  using fil::system::read_own_memory;
+  const fil::python::Interpreter& python = fil::tracker.python();
+  if (!python.found()) {
+    return -1;
+  }
+  const fil::python::Layout& layout = python.layout();
+  const auto read_pointer = [](const std::byte* base, std::size_t offset, const std::byte*& to) {
+    return read_own_memory(base + offset, &to, sizeof(to));
+  };
+  const std::byte* frame = nullptr;
+  bool readable = read_pointer(python.this_thread(), layout.current_frame, frame);
+  if (readable && layout.c_frame_current != fil::python::no_c_frame) {
+    readable = read_pointer(frame, layout.c_frame_current, frame);
+  }
+  std::int32_t count = 0;
+  while (readable && frame != nullptr && count < capacity) {
+    std::uint8_t owner = 0;
+    const std::byte* code = nullptr;
+    const std::byte* instruction = nullptr;
+    const std::byte* filename = nullptr;
+    const std::byte* name = nullptr;
+    readable = read_own_memory(frame + layout.owner, &owner, 1);
+    if (readable && owner != layout.owned_by_c) {
+      FilFrame& row = frames[count];
+      readable = read_pointer(frame, layout.code, code) && read_pointer(frame, layout.instruction, instruction) &&
+                 read_pointer(code, layout.filename, filename) && read_pointer(code, layout.qualified_name, name) &&
+                 read_own_memory(code + layout.first_line, &row.first_line, sizeof(row.first_line));
+      if (!readable) {
+        break;
+      }
+      row.code = code;
+      row.filename = filename;
+      row.qualified_name = name;
+      row.last_instruction = static_cast<std::int32_t>(python.offset_in_code(code, instruction));
+      row.line = 0;
+      ++count;
+    }
+    readable = readable && read_pointer(frame, layout.previous, frame);
+  }
+  return readable ? count : -1;
+}

@@ -1,0 +1,111 @@
+// The call tree: from a frame of a Python thread to its call site, and the names behind it, written into the segment.
+//
+// A site is (caller's site, code, line). Finding the line of an instruction takes a walk through the code's line table,
+// so each (caller's site, code, instruction) is remembered as an alias of its site and looked up once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../shared/segment.hpp"
+#include "exclusive.hpp"
+#include "triple_map.hpp"
+
+namespace fil {
+
+/// What the tree has to be told about a code object; the Python side implements it.
+class CodeReader {
+ public:
+  /// Line of the instruction at `offset` bytes from the code's first; 0 if unknown.
+  virtual std::int32_t line_at(const void* code, std::uint32_t offset) const = 0;
+  virtual std::int32_t first_line(const void* code) const = 0;
+  /// Writes at most `capacity` bytes of UTF-8; the number of bytes written, or `capacity` + 1 if the name does not fit.
+  virtual std::size_t filename(const void* code, char* to, std::size_t capacity) const = 0;
+  virtual std::size_t qualified_name(const void* code, char* to, std::size_t capacity) const = 0;
+
+ protected:
+  ~CodeReader() = default;
+};
+
+class CallTree {
+ public:
+  CallTree() = default;
+  CallTree(segment::View view, const CodeReader& reader) : view_(view), reader_(&reader) {}
+
+  /// Reserves the tables; false if there is no address space for them.
+  bool prepare();
+
+  /// Starts a session with an empty tree.
+  void reset(const ExclusiveGuard& guard);
+
+  /// Call stacks end at frames of this code and don't show them; at most `boundary_capacity` codes.
+  void add_boundary(const ExclusiveGuard& guard, const void* code);
+  bool is_boundary(const void* code) const {
+    for (std::size_t i = 0; i < boundary_count_; ++i) {
+      if (boundaries_[i] == code) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// The site of `code` at the instruction `offset` bytes in, called from `caller`. The caller's own site if a table is
+  /// full.
+  SiteId site(const ExclusiveGuard& guard, SiteId caller, const void* code, std::uint32_t offset) {
+    const CodeId id = code_id(guard, code);
+    const SiteId known = aliases_.find(guard, TripleMap::Key{caller, id, offset});
+    return known != SiteId::root ? known : add_alias(guard, caller, id, code, offset);
+  }
+
+  /// The code object is about to die and its address may be used again. True if it was known.
+  bool forget_code(const ExclusiveGuard& guard, const void* code);
+
+  /// Marks the figures as not exact, for the report to say so.
+  void degrade(segment::Degradation reason) {
+    view_.header().degradations.fetch_or(static_cast<std::uint32_t>(reason), std::memory_order_relaxed);
+  }
+
+  static constexpr std::size_t boundary_capacity = 16;
+
+ private:
+  struct KnownCode {
+    const void* code;
+    CodeId id;
+  };
+
+  CodeId code_id(const ExclusiveGuard& guard, const void* code) {
+    for (std::size_t slot = first_slot(code);; slot = next(slot)) {
+      if (known_codes_[slot].code == code) {
+        return known_codes_[slot].id;
+      }
+      if (known_codes_[slot].code == nullptr) {
+        return add_code(guard, code, slot);
+      }
+    }
+  }
+  CodeId add_code(const ExclusiveGuard& guard, const void* code, std::size_t slot);
+  SiteId add_alias(const ExclusiveGuard& guard, SiteId caller, CodeId id, const void* code, std::uint32_t offset);
+  SiteId add_site(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line);
+
+  static std::size_t first_slot(const void* code) {
+    return static_cast<std::size_t>((reinterpret_cast<std::uintptr_t>(code) >> 4) * 0x9e37'79b9'7f4a'7c15U >> 40) &
+           (known_capacity - 1);
+  }
+  static std::size_t next(std::size_t slot) { return (slot + 1) & (known_capacity - 1); }
+
+  /// Twice the codes of a session, so that probes stay short.
+  static constexpr std::size_t known_capacity = std::size_t{segment::code_capacity} * 2;
+  /// A line has a handful of instructions that allocate.
+  static constexpr std::size_t alias_capacity = std::size_t{segment::site_capacity} * 4;
+
+  segment::View view_{};
+  const CodeReader* reader_ = nullptr;
+  KnownCode* known_codes_ = nullptr;
+  std::size_t known_count_ = 0;
+  TripleMap aliases_{alias_capacity};
+  TripleMap sites_by_line_{std::size_t{segment::site_capacity} * 2};
+  const void* boundaries_[boundary_capacity] = {};
+  std::size_t boundary_count_ = 0;
+};
+
+}  // namespace fil

@@ -1,0 +1,47 @@
+// The ledger: who holds how many bytes, and who did at the peak, at a constant cost per event.
+//
+// Copying every site at each new peak would cost as much as there are sites. Instead a peak only raises a generation,
+// which makes every saved value stale at once; a site saves its bytes at its first change after a peak (copy on write).
+// A site that has not changed since the peak still holds what it held then.
+#pragma once
+
+#include "../shared/segment.hpp"
+#include "exclusive.hpp"
+
+namespace fil {
+
+class Ledger {
+ public:
+  Ledger() = default;
+  explicit Ledger(segment::View view) : header_(&view.header()), counts_(view.counts()) {}
+
+  void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, bytes); }
+  void release(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, -bytes); }
+
+ private:
+  // The order of the stores is the promise of segment.hpp: saved, generation, current; the new peak's generation last.
+  // A writer killed in between leaves the old peak complete (the site's saved value) or the new one. Plain moves on
+  // x86.
+  void change(const ExclusiveGuard&, SiteId id, std::int64_t delta) {
+    segment::SiteCounts& site = counts_[index_of(id)];
+    const std::uint64_t generation = header_->generation.load(std::memory_order_relaxed);
+    const std::int64_t held = site.current_bytes.load(std::memory_order_relaxed);
+    const std::int64_t total = header_->current_bytes.load(std::memory_order_relaxed) + delta;
+    if (site.generation.load(std::memory_order_relaxed) != generation) {
+      site.saved_bytes.store(held, std::memory_order_release);
+      site.generation.store(generation, std::memory_order_release);  // pairs with bytes_at_peak
+    }
+    site.current_bytes.store(held + delta, std::memory_order_release);
+    header_->current_bytes.store(total, std::memory_order_relaxed);
+    if (total > header_->peak_bytes.load(std::memory_order_relaxed)) {
+      header_->peak_bytes.store(total, std::memory_order_relaxed);
+      header_->generation.store(generation + 1,
+                                std::memory_order_release);  // pairs with Segment::Snapshot in the addon
+    }
+  }
+
+  segment::Header* header_ = nullptr;
+  segment::SiteCounts* counts_ = nullptr;
+};
+
+}  // namespace fil

@@ -1,0 +1,66 @@
+// The process's start, its forks, and its end with its parent.
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../shared/environment.hpp"
+#include "system.hpp"
+#include "thread_stacks.hpp"
+#include "tracker.hpp"
+
+namespace fil {
+namespace {
+
+/// Takes our own library out of LD_PRELOAD; what the user preloads stays as it was.
+void leave_preload_list() {
+  Dl_info self{};
+  const char* list = getenv(environment::preload);
+  if (list == nullptr || dladdr(reinterpret_cast<void*>(&leave_preload_list), &self) == 0) {
+    return;
+  }
+  const std::size_t own = strlen(self.dli_fname);
+  // We are put first by whoever starts the process.
+  if (strncmp(list, self.dli_fname, own) != 0 || (list[own] != '\0' && list[own] != ':' && list[own] != ' ')) {
+    return;
+  }
+  if (list[own] == '\0') {
+    unsetenv(environment::preload);
+  } else {
+    setenv(environment::preload, list + own + 1, 1);
+  }
+}
+
+void stay_with_parent() {
+  if (const char* parent = getenv(environment::parent_pid)) {
+    if (!system::die_with_parent(atoi(parent))) {
+      system::refuse(1, "The process that started this one has ended already.");
+    }
+    unsetenv(environment::parent_pid);
+  }
+}
+
+void detach_in_child() {
+  tracker.detach_in_child();
+}
+
+[[gnu::constructor]] void start() {
+  // A shell that wraps Python (pyenv's shims) is only passing through: leave it the environment for the Python that it
+  // will exec.
+  if (dlsym(RTLD_DEFAULT, "Py_GetVersion") == nullptr) {
+    return;
+  }
+  prepare_thread_stacks();
+  pthread_atfork(nullptr, nullptr, detach_in_child);
+  tracker.attach();
+  stay_with_parent();
+  leave_preload_list();
+}
+
+}  // namespace
+}  // namespace fil
+
+/// Referenced by tables of abstract classes; never called.
+extern "C" __attribute__((visibility("hidden"))) void __cxa_pure_virtual() {
+  abort();
+}

@@ -1,0 +1,63 @@
+// The calling thread's call stack as a site, without a profile hook: its frames are read at each event and compared
+// with those of the last one. Nothing runs when Python code calls or returns, so code that does not allocate pays
+// nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../call_tree.hpp"
+#include "interpreter.hpp"
+
+namespace fil::python {
+
+/// One thread's last walk. Lives in memory of its own, as thread-local storage of a preloaded library is scarce.
+class CallStack {
+ public:
+  /// Frames that are walked; deeper stacks lose their outermost frames, visibly.
+  static constexpr std::size_t max_depth = 1U << 16;
+
+  /// For `thread`, whose frames the calling thread owns. SiteId::root if it has no frames.
+  SiteId site(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, const std::byte* thread,
+              std::uint64_t epoch);
+
+ private:
+  /// What the walk compares. Kept apart from `sites_`: deep stacks are compared at every event, so each level is two
+  /// words.
+  struct Level {
+    const std::byte* frame;
+    const std::byte* instruction;
+  };
+
+  /// A site that was looked up lately; spares the tree's two tables where a loop allocates at several places in turn.
+  struct Recent {
+    const std::byte* instruction;
+    SiteId caller;
+    SiteId site;
+  };
+
+  /// How many of the innermost cached levels are tried as the place where the current stack joins the cached one.
+  static constexpr std::size_t join_window = 4;
+  /// A power of two; 8 KiB, a quarter of a first-level cache.
+  static constexpr std::size_t recent_capacity = 512;
+
+  std::size_t find_level(const std::byte* frame, std::size_t below) const;
+  std::size_t verified_levels(const Interpreter& python, std::size_t joined) const;
+  SiteId enter(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, SiteId caller,
+               const std::byte* frame, const std::byte* instruction);
+
+  /// Of the deaths of code objects that the caches know; after another, their addresses may name others.
+  std::uint64_t epoch_ = 0;
+  /// What the outermost level was called from: a frame of boundary code, or null.
+  const std::byte* base_frame_ = nullptr;
+  const std::byte* base_code_ = nullptr;
+  std::size_t depth_ = 0;
+  Recent recent_[recent_capacity];
+  /// Outermost first.
+  Level levels_[max_depth];
+  SiteId sites_[max_depth];
+  /// Frames between the leaf and the join, innermost first.
+  const std::byte* fresh_[max_depth];
+};
+
+}  // namespace fil::python

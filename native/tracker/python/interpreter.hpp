@@ -1,0 +1,100 @@
+// The CPython that this process runs: its functions, found at run time, and the reading of its frames. One binary
+// serves all supported versions, so Python.h is not included.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../call_tree.hpp"
+#include "../exclusive.hpp"
+#include "layout.hpp"
+
+namespace fil::python {
+
+/// PyMemAllocatorEx; part of the stable documentation since 3.5.
+struct Allocator {
+  void* context;
+  void* (*malloc)(void* context, std::size_t size);
+  void* (*calloc)(void* context, std::size_t count, std::size_t size);
+  void* (*realloc)(void* context, void* block, std::size_t size);
+  void (*free)(void* context, void* block);
+};
+
+/// PyMemAllocatorDomain.
+enum class Domain : int { raw = 0, mem = 1, object = 2 };
+
+struct Object;
+
+/// Functions of the C API, by the names under which they are exported.
+struct Api {
+  unsigned long* version;  // Py_Version, a variable
+  void* (*gil_state_this_thread)();
+  void* (*thread_state_unchecked)();
+  void* (*interpreter_main)();
+  void (*get_allocator)(Domain, Allocator*);
+  void (*set_allocator)(Domain, Allocator*);
+  void* (*mem_malloc)(std::size_t);
+  void (*mem_free)(void*);
+  int (*code_line)(void* code, int offset);
+  std::ptrdiff_t (*string_length)(void* string);
+  std::uint32_t (*string_character)(void* string, std::ptrdiff_t index);
+  /// 3.12 and later; null before.
+  int (*add_code_watcher)(int (*callback)(int event, void* code));
+  /// PyCode_Type, the variable.
+  void* code_type;
+};
+
+class Interpreter final : public CodeReader {
+ public:
+  /// Finds the functions and the layout. Null if all is well, else a sentence that says what is missing; it stays
+  /// valid.
+  const char* find();
+  bool found() const { return layout_ != nullptr; }
+
+  const Api& api() const { return api_; }
+  const Layout& layout() const { return *layout_; }
+
+  // Thread states and frames are addresses. All of these read only what the calling thread owns.
+
+  /// The calling thread's state, with or without the GIL; null for threads that Python does not know.
+  const std::byte* this_thread() const { return static_cast<const std::byte*>(api_.gil_state_this_thread()); }
+  /// The state of the thread in whose name the calling thread may run Python code; null without a GIL (3.12+).
+  const std::byte* running_thread() const { return static_cast<const std::byte*>(api_.thread_state_unchecked()); }
+  /// Whether `thread`, whose GIL is held, belongs to the main interpreter; others can have a GIL of their own.
+  bool of_main_interpreter(const std::byte* thread) const {
+    return load(thread, layout_->interpreter) == main_interpreter_;
+  }
+
+  const std::byte* current_frame(const std::byte* thread) const {
+    const std::byte* holder = load(thread, layout_->current_frame);
+    return layout_->c_frame_current == no_c_frame ? holder : load(holder, layout_->c_frame_current);
+  }
+  const std::byte* previous(const std::byte* frame) const { return load(frame, layout_->previous); }
+  const std::byte* instruction(const std::byte* frame) const { return load(frame, layout_->instruction); }
+  const std::byte* code(const std::byte* frame) const { return load(frame, layout_->code); }
+  /// Frames that C code owns stand between Python frames since 3.12 and stand for nothing.
+  bool is_transparent(const std::byte* frame) const {
+    return layout_->owned_by_c != no_owner && static_cast<std::uint8_t>(frame[layout_->owner]) == layout_->owned_by_c;
+  }
+  std::uint32_t offset_in_code(const std::byte* code, const std::byte* instruction) const {
+    return static_cast<std::uint32_t>(instruction - (code + layout_->instructions));
+  }
+
+  std::int32_t line_at(const void* code, std::uint32_t offset) const override;
+  std::int32_t first_line(const void* code) const override;
+  std::size_t filename(const void* code, char* to, std::size_t capacity) const override;
+  std::size_t qualified_name(const void* code, char* to, std::size_t capacity) const override;
+
+ private:
+  static const std::byte* load(const std::byte* base, std::size_t offset) {
+    return *reinterpret_cast<const std::byte* const*>(base + offset);
+  }
+  std::size_t encode(const void* code, std::size_t offset, char* to, std::size_t capacity) const;
+
+  Api api_{};
+  const Layout* layout_ = nullptr;
+  const std::byte* main_interpreter_ = nullptr;
+  char sentence_[256] = {};
+};
+
+}  // namespace fil::python

@@ -1,0 +1,84 @@
+// Where each supported CPython keeps what a stack walk needs. Data only.
+//
+// From the headers of each version (Include/internal/pycore_frame.h, Include/cpython/pystate.h,
+// Include/cpython/code.h), x86-64 and aarch64 alike. Never trusted blindly: filprofiler._tracker.check() walks known
+// frames by them before the first session.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fil::python {
+
+struct Layout {
+  /// CPython 3.`minor`.
+  int minor;
+
+  // PyThreadState
+  std::size_t interpreter;
+  /// Offset of the current frame, or of the C frame that leads to it.
+  std::size_t current_frame;
+  /// Offset in the C frame; `no_c_frame` where the thread state has the frame itself.
+  std::size_t c_frame_current;
+
+  // _PyInterpreterFrame
+  std::size_t code;
+  std::size_t previous;
+  std::size_t instruction;
+  std::size_t owner;
+  /// Owner of frames that belong to C and stand for no Python code; `no_owner` where there are none.
+  std::uint8_t owned_by_c;
+
+  // PyCodeObject
+  std::size_t filename;
+  std::size_t qualified_name;
+  std::size_t first_line;
+  std::size_t instructions;
+};
+
+inline constexpr std::size_t no_c_frame = ~std::size_t{0};
+inline constexpr std::uint8_t no_owner = 0xff;
+
+inline constexpr Layout layouts[] = {
+    {.minor = 11,
+     .interpreter = 16,
+     .current_frame = 56,
+     .c_frame_current = 8,
+     .code = 32,
+     .previous = 48,
+     .instruction = 56,
+     .owner = 69,
+     .owned_by_c = no_owner,
+     .filename = 112,
+     .qualified_name = 128,
+     .first_line = 72,
+     .instructions = 184},
+    {.minor = 12,
+     .interpreter = 16,
+     .current_frame = 56,
+     .c_frame_current = 0,
+     .code = 0,
+     .previous = 8,
+     .instruction = 56,
+     .owner = 70,
+     .owned_by_c = 3,
+     .filename = 112,
+     .qualified_name = 128,
+     .first_line = 68,
+     .instructions = 192},
+    {.minor = 13,
+     .interpreter = 16,
+     .current_frame = 72,
+     .c_frame_current = no_c_frame,
+     .code = 0,
+     .previous = 8,
+     .instruction = 56,
+     .owner = 70,
+     .owned_by_c = 3,
+     .filename = 112,
+     .qualified_name = 128,
+     .first_line = 68,
+     .instructions = 200},
+};
+
+}  // namespace fil::python

@@ -1,0 +1,127 @@
+#include "system.hpp"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace fil::system {
+namespace {
+
+/// The program may look at errno after a call that we intercepted: our own calls in between must not show.
+class ErrnoKept {
+ public:
+  ErrnoKept() : saved_(errno) {}
+  ~ErrnoKept() { errno = saved_; }
+  ErrnoKept(const ErrnoKept&) = delete;
+  ErrnoKept& operator=(const ErrnoKept&) = delete;
+
+ private:
+  int saved_;
+};
+
+void* map(std::size_t bytes, int flags, int descriptor) {
+  const ErrnoKept kept;
+  // syscall(), not mmap(): that name is one of our own interposers.
+  const long result = syscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, flags, descriptor, 0);
+  return result == -1 ? nullptr : reinterpret_cast<void*>(result);
+}
+
+}  // namespace
+
+void* reserve(std::size_t bytes) {
+  return map(bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+}
+
+void discard(void* address, std::size_t bytes) {
+  const ErrnoKept kept;
+  syscall(SYS_madvise, address, bytes, MADV_DONTNEED);
+}
+
+void unreserve(void* address, std::size_t bytes) {
+  const ErrnoKept kept;
+  syscall(SYS_munmap, address, bytes);
+}
+
+bool punch_hole(void* address, std::size_t bytes) {
+  const ErrnoKept kept;
+  return syscall(SYS_madvise, address, bytes, MADV_REMOVE) == 0;
+}
+
+void* map_shared(int descriptor, std::size_t bytes) {
+  return map(bytes, MAP_SHARED, descriptor);
+}
+
+void close_descriptor(int descriptor) {
+  const ErrnoKept kept;
+  syscall(SYS_close, descriptor);
+}
+
+bool register_barrier() {
+  const ErrnoKept kept;
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void barrier_in_all_threads() {
+  const ErrnoKept kept;
+  syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+void wait_a_little(unsigned attempt) {
+  if (attempt % 64 != 63) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    asm volatile("yield");
+#endif
+    return;
+  }
+  const ErrnoKept kept;
+  sched_yield();
+}
+
+std::uint64_t now_nanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+bool read_own_memory(const void* address, void* to, std::size_t bytes) {
+  const ErrnoKept kept;
+  const iovec local{to, bytes};
+  const iovec remote{const_cast<void*>(address), bytes};
+  const ssize_t read = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+  if (read == -1 && (errno == ENOSYS || errno == EPERM)) {
+    // Forbidden in some containers. Then a wrong table crashes at start-up instead of explaining itself.
+    memcpy(to, address, bytes);
+    return true;
+  }
+  return read == static_cast<ssize_t>(bytes);
+}
+
+bool die_with_parent(int parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // It may have ended before the request took effect.
+  return getppid() == parent;
+}
+
+void refuse(int status, const char* first, const char* second) {
+  const char prefix[] = "=fil-profile= ";
+  const iovec parts[] = {
+      {const_cast<char*>(prefix), sizeof(prefix) - 1},
+      {const_cast<char*>(first), strlen(first)},
+      {const_cast<char*>(second), strlen(second)},
+      {const_cast<char*>("\n"), 1},
+  };
+  (void)!writev(STDERR_FILENO, parts, 4);
+  _exit(status);
+}
+
+}  // namespace fil::system

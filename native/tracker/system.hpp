@@ -1,0 +1,41 @@
+// Everything that the tracker asks the operating system for, past its own interposers and without touching errno.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fil::system {
+
+/// Zeroed private memory, sparse: costs only what is touched. Null if there is none. Not counted, as no interposer sees
+/// it.
+void* reserve(std::size_t bytes);
+/// Gives the pages back; they read as zero afterwards. For memory of reserve() only.
+void discard(void* address, std::size_t bytes);
+void unreserve(void* address, std::size_t bytes);
+
+/// Makes pages of a shared mapping read as zero again and frees their memory. False where the file system can't.
+bool punch_hole(void* address, std::size_t bytes);
+void* map_shared(int descriptor, std::size_t bytes);
+void close_descriptor(int descriptor);
+
+/// Prepares barrier_in_all_threads(); false if the kernel has no membarrier.
+bool register_barrier();
+/// Every running thread of the process passes a full memory barrier before this returns: membarrier(2), private
+/// expedited.
+void barrier_in_all_threads();
+/// One step of waiting for a lock: pauses first, then yields the processor.
+void wait_a_little(unsigned attempt);
+
+/// CLOCK_MONOTONIC.
+std::uint64_t now_nanoseconds();
+
+/// Reads own memory through the kernel, so that a wrong address is a false and not a crash.
+bool read_own_memory(const void* address, void* to, std::size_t bytes);
+
+/// SIGKILL for this process when `parent` ends; false if it has ended already.
+bool die_with_parent(int parent);
+
+/// One line on stderr, prefixed as all that we say, and the end of the process with `status`.
+[[noreturn]] void refuse(int status, const char* first, const char* second = "");
+
+}  // namespace fil::system

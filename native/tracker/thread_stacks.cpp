@@ -1,0 +1,80 @@
+#include "thread_stacks.hpp"
+
+#include <pthread.h>
+
+#include <atomic>
+
+#include "system.hpp"
+
+namespace fil {
+namespace {
+
+struct Slot {
+  Slot* next_free;
+  python::CallStack stack;
+};
+
+[[gnu::tls_model("initial-exec")]] thread_local Slot* own_slot = nullptr;
+/// Set once the thread's slot was given back: destructors of other thread-local data may still allocate.
+[[gnu::tls_model("initial-exec")]] thread_local bool ending = false;
+
+pthread_key_t end_of_thread;
+bool key_made = false;
+
+Slot* free_slots = nullptr;
+std::atomic_flag free_slots_taken = ATOMIC_FLAG_INIT;
+
+template <class Action>
+void with_free_slots(Action action) {
+  for (unsigned attempt = 0; free_slots_taken.test_and_set(std::memory_order_acquire); ++attempt) {
+    system::wait_a_little(attempt);
+  }
+  action();
+  free_slots_taken.clear(std::memory_order_release);
+}
+
+void give_back(void* value) {
+  auto* slot = static_cast<Slot*>(value);
+  own_slot = nullptr;
+  ending = true;
+  // A deep recursion may have touched megabytes of it.
+  system::discard(slot, sizeof(Slot));
+  with_free_slots([&] {
+    slot->next_free = free_slots;
+    free_slots = slot;
+  });
+}
+
+}  // namespace
+
+void prepare_thread_stacks() {
+  key_made = pthread_key_create(&end_of_thread, give_back) == 0;
+}
+
+python::CallStack* call_stack_of_this_thread() {
+  if (own_slot != nullptr) [[likely]] {
+    return &own_slot->stack;
+  }
+  if (ending) {
+    return nullptr;
+  }
+  with_free_slots([&] {
+    own_slot = free_slots;
+    if (own_slot != nullptr) {
+      free_slots = own_slot->next_free;
+    }
+  });
+  if (own_slot == nullptr) {
+    own_slot = static_cast<Slot*>(system::reserve(sizeof(Slot)));
+  }
+  if (own_slot == nullptr) {
+    return nullptr;
+  }
+  if (key_made) {
+    // May allocate for keys beyond the first 32; the caller is nested, so that is not counted.
+    pthread_setspecific(end_of_thread, own_slot);
+  }
+  return &own_slot->stack;
+}
+
+}  // namespace fil

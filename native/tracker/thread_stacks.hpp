@@ -1,0 +1,14 @@
+// Where each thread's last walk is kept.
+#pragma once
+
+#include "python/call_stack.hpp"
+
+namespace fil {
+
+/// The calling thread's; null if there is no memory for it or the thread is ending.
+python::CallStack* call_stack_of_this_thread();
+
+/// Arranges that stacks of ended threads are used again. Before threads exist.
+void prepare_thread_stacks();
+
+}  // namespace fil

@@ -1,0 +1,96 @@
+// The tracker of this process: takes the hooks' events and keeps ledger, tables and call tree together. One per
+// process.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "../shared/segment.hpp"
+#include "block_table.hpp"
+#include "call_tree.hpp"
+#include "exclusive.hpp"
+#include "ledger.hpp"
+#include "nesting.hpp"
+#include "python/interpreter.hpp"
+#include "range_map.hpp"
+
+namespace fil {
+
+/// 0 while tracking is off, else the number of the session. Read by every hook first, so it stands alone and is hidden.
+inline std::atomic<std::uint32_t> active_session{0};
+
+inline std::uint32_t session_now() {
+  return active_session.load(std::memory_order_relaxed);
+}
+
+/// Who vouches for the GIL: Python's own hooks run with it, the others have to ask.
+enum class Caller { python_allocator, anyone };
+
+class Tracker {
+ public:
+  /// Takes over the segment that the parent process made, if there is one. Before main().
+  void attach();
+  bool attached() const { return view_.base != nullptr; }
+
+  /// Null if tracking can begin in this process, else a sentence that says why not.
+  const char* why_unfit();
+
+  /// Begins a session. With the GIL held, on a thread of the main interpreter. Null, or why it was refused.
+  const char* begin(const void* const* boundaries, std::size_t count);
+  /// Ends it. After the return no event of it is under way anywhere. With the GIL held.
+  void end();
+
+  const python::Interpreter& python() const { return python_; }
+
+  // Events. `session` is session_now() from before the call that is reported: one that came to pass across a begin or
+  // an end belongs to neither session.
+
+  void allocated(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block, std::size_t bytes);
+  /// Before the block is given back, or another thread could be given its address first. Returns what it was.
+  Block released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block);
+  /// Takes released() back: the block lives on, as its realloc failed.
+  void not_released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* address, Block block);
+  void mapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
+  /// Before the range is given back, as with blocks. Returns how many of its bytes were counted.
+  std::int64_t unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
+  void code_died(const void* code);
+
+  /// The site that the calling thread is at, for threads that it creates. SiteId::root if tracking is off.
+  SiteId current_site(const Nesting& nesting, std::uint32_t session);
+  /// Memory of a thread that Python does not know is charged to `site`, where it was created.
+  static void inherit(std::uint32_t session, SiteId site);
+
+  /// In a forked child: it must not touch the segment that it shares with its parent.
+  void detach_in_child();
+
+ private:
+  /// The calling thread as Python knows it.
+  struct Thread {
+    Gil gil;
+    /// Its thread state; null for threads that Python does not know.
+    const std::byte* state;
+  };
+
+  Thread calling_thread(Caller caller) const;
+  SiteId site_of(const ExclusiveGuard& guard, const Thread& thread);
+  void put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site);
+
+  segment::View view_{};
+  Exclusive exclusive_;
+  python::Interpreter python_;
+  Ledger ledger_;
+  CallTree tree_;
+  BlockTable blocks_;
+  RangeMap mappings_;
+  std::uint32_t sessions_ = 0;
+  bool prepared_ = false;
+  bool forked_ = false;
+  /// Raised when a known code object dies.
+  std::uint64_t epoch_ = 1;
+};
+
+/// The process's tracker.
+extern constinit Tracker tracker;
+
+}  // namespace fil
