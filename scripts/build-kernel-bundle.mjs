@@ -24,7 +24,7 @@ const zeromqBeside = {
   /** @param {esbuild.PluginBuild} build */
   setup(build) {
     build.onLoad({ filter: /[\\/]zeromq[\\/]lib[\\/]load-addon\.js$/ }, () => ({
-      contents: `exports.default = module.require(require('node:path').join(__dirname, 'zeromq.node'));`,
+      contents: `exports.__esModule = true; exports.default = module.require(require('node:path').join(__dirname, 'zeromq.node'));`,
       loader: 'js',
     }));
   },

@@ -38,6 +38,8 @@ const pythonEnvironment = {
     rmSync(VENV, { recursive: true, force: true });
     const python = findPython();
     await run(python, ['-m', 'venv', VENV], { log, hint: 'on Debian: apt-get install python3-venv' });
+    // JupyterLab brings CommonJS scripts, which the "type": "module" of our package.json above them would break.
+    writeFileSync(path.join(VENV, 'package.json'), '{ "type": "commonjs" }\n');
     await run(PYTHON, ['-m', 'pip', 'install', '--upgrade', 'pip', '-c', CONSTRAINTS], { log, hint: NETWORK_HINT });
   },
 };
