@@ -1,0 +1,168 @@
+"""The line to the proxy: asks for profiles to begin and end. The messages are defined in `schema/control.ts`."""
+
+import hashlib
+import hmac
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypedDict
+
+import zmq
+
+CONTROL_VERSION = 1
+"""That of schema/control.ts; the proxy refuses another."""
+
+ANSWER_SECONDS = 10.0
+REPORT_SECONDS = 300.0
+"""A report of millions of call sites takes a while; if the proxy dies meanwhile, so do we."""
+
+Outcome = Literal["completed", "error", "interrupted"]
+
+
+class CellSource(TypedDict):
+    """A notebook cell whose code can appear in a call stack."""
+
+    filename: str
+    executionCount: int
+    source: str
+
+
+class Report(TypedDict):
+    """The answer to the end of a profile: a MIME bundle to display, and the files that were written."""
+
+    type: Literal["report"]
+    id: int
+    bundle: dict[str, Any]
+    files: list[str]
+
+
+class _Reply(TypedDict):
+    type: Literal["ok", "refused", "report"]
+    id: int
+    reason: NotRequired[str]
+    bundle: NotRequired[dict[str, Any]]
+    files: NotRequired[list[str]]
+
+
+class ControlError(RuntimeError):
+    """The proxy refused, or did not answer; the text says why."""
+
+
+class ControlClient:
+    """Requests and answers over a ZeroMQ DEALER, one at a time. A REQ socket would be unusable after a time-out."""
+
+    def __init__(self, endpoint: str, key: str) -> None:
+        self._endpoint = endpoint
+        self._key = key.encode()
+        self._pid = os.getpid()
+        self._directory = _working_directory()
+        self._lock = threading.Lock()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._last_id = 0
+
+    def begin(
+        self,
+        subject: Mapping[str, object],
+        *,
+        title: str | None,
+        cells: list[CellSource],
+        parent_header: Mapping[str, object] | None,
+    ) -> None:
+        """Announces that tracking begins now.
+
+        Raises:
+            ControlError: if it must not.
+        """
+        self._ask(
+            {"type": "begin", "subject": subject, "title": title, "cells": cells, "parentHeader": parent_header},
+            ANSWER_SECONDS,
+        )
+
+    def end(self, outcome: Outcome, output_directory: str | None = None) -> Report:
+        """Announces that tracking has ended and returns the report.
+
+        Raises:
+            ControlError: if there is none.
+        """
+        reply = self._ask({"type": "end", "outcome": outcome, "outputDirectory": output_directory}, REPORT_SECONDS)
+        return {"type": "report", "id": reply["id"], "bundle": reply.get("bundle", {}), "files": reply.get("files", [])}
+
+    def _ask(self, message: dict[str, object], seconds: float) -> _Reply:
+        if os.getpid() != self._pid:
+            # The socket is that of the process that forked us, and so is the memory that the tracker writes into.
+            msg = "a forked process can't be profiled; profile in the process that forked it"
+            raise ControlError(msg)
+        with self._lock:
+            if self._socket is None:
+                self._socket = self._connect()
+            reply = self._exchange(self._socket, message, seconds)
+        if reply["type"] == "refused":
+            raise ControlError(reply.get("reason", "no reason was given"))
+        return reply
+
+    def _connect(self) -> "zmq.Socket[bytes]":
+        # A context of our own: the kernel's may be terminated while we wait.
+        socket = zmq.Context().socket(zmq.DEALER)
+        socket.linger = 0
+        socket.connect(self._endpoint)
+        hello = {
+            "type": "hello",
+            "version": CONTROL_VERSION,
+            "pid": self._pid,
+            "pythonVersion": platform.python_version(),
+            "workingDirectory": self._directory,
+        }
+        reply = self._exchange(socket, hello, ANSWER_SECONDS)
+        if reply["type"] == "refused":
+            socket.close()
+            raise ControlError(reply.get("reason", "no reason was given"))
+        return socket
+
+    def _exchange(self, socket: "zmq.Socket[bytes]", message: dict[str, object], seconds: float) -> _Reply:
+        self._last_id += 1
+        body = json.dumps({**message, "id": self._last_id}, default=str).encode()
+        socket.send_multipart([self._sign(body), body])
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if socket.poll(int(left * 1000) + 1):
+                reply = self._read(socket.recv_multipart())
+                # Another id: the answer to a request that was given up.
+                if reply is not None and reply["id"] == self._last_id:
+                    return reply
+        msg = f"Fil's kernel process did not answer within {seconds:.0f} s; restart the kernel"
+        raise ControlError(msg)
+
+    def _read(self, frames: list[bytes]) -> _Reply | None:
+        match frames:
+            case [signature, body] if hmac.compare_digest(signature, self._sign(body)):
+                reply: _Reply = json.loads(body)
+                return reply
+            case _:
+                return None
+
+    def _sign(self, body: bytes) -> bytes:
+        return hmac.new(self._key, body, hashlib.sha256).hexdigest().encode()
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 (Path.cwd() is the same call)
+    except OSError:
+        return "/"
+
+
+_client: ControlClient | None = None
+
+
+def configure(endpoint: str, key: str) -> None:
+    """Tells this process which proxy it belongs to."""
+    global _client
+    _client = ControlClient(endpoint, key)
+
+
+def client() -> ControlClient | None:
+    """The line to the proxy; None in a process that was not started by Fil."""
+    return _client

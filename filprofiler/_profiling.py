@@ -1,0 +1,98 @@
+"""One profile of this process: the tracker, the thread pools and the proxy, begun and ended together."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
+
+from filprofiler import _control, _tracker
+from filprofiler._control import CellSource, Outcome, Report
+from filprofiler._thread_pools import limit_to_one_thread
+
+
+class ProfilingError(RuntimeError):
+    """Why something is not profiled, for the user."""
+
+
+_one_at_a_time = threading.Lock()
+
+
+class Profile:
+    """A running profile. Tracking stops at :meth:`stop`; :meth:`report` gives the report of what was tracked."""
+
+    def __init__(
+        self,
+        subject: Mapping[str, object],
+        *,
+        boundaries: Sequence[CodeType],
+        title: str | None = None,
+        cells: Callable[[], list[CellSource]] = list,
+        parent_header: Mapping[str, object] | None = None,
+    ) -> None:
+        """Begins tracking.
+
+        Args:
+            subject: what is profiled, as in `schema/report.ts`.
+            boundaries: call stacks are shown from the frames that code of these calls.
+            title: the user's words for it.
+            cells: makes the notebook's cells that are new to the proxy.
+            parent_header: that of the request that runs it.
+
+        Raises:
+            ProfilingError: if another profile is running, or the tracker or the proxy refuses.
+        """
+        client = _control.client()
+        if client is None:
+            msg = "this process was not started by Fil"
+            raise ProfilingError(msg)
+        if not _one_at_a_time.acquire(blocking=False):
+            msg = "another profile is running, and there is one at a time"
+            raise ProfilingError(msg)
+        self._client = client
+        self._tracking = False
+        self._announced = False
+        self._restore_pools: Callable[[], None] | None = None
+        try:
+            client.begin(subject, title=title, cells=cells(), parent_header=parent_header)
+            self._announced = True
+            self._restore_pools = limit_to_one_thread()
+            _tracker.begin(boundaries)
+            self._tracking = True
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, (_control.ControlError, _tracker.TrackerError)):
+                raise ProfilingError(str(error)) from error
+            raise
+
+    def stop(self) -> None:
+        """Ends tracking; the second time it does nothing."""
+        if self._tracking:
+            self._tracking = False
+            _tracker.end()
+        if self._restore_pools is not None:
+            restore, self._restore_pools = self._restore_pools, None
+            restore()
+
+    def report(self, outcome: Outcome, output_directory: str | None = None) -> Report:
+        """Ends the profile and returns its report.
+
+        Raises:
+            ProfilingError: if there is none.
+        """
+        try:
+            self.stop()
+            return self._client.end(outcome, output_directory)
+        except (_control.ControlError, _tracker.TrackerError) as error:
+            raise ProfilingError(str(error)) from error
+        finally:
+            _one_at_a_time.release()
+
+    def _abandon(self) -> None:
+        try:
+            self.stop()
+            if self._announced:
+                self._client.end("error")
+        except (_control.ControlError, _tracker.TrackerError):
+            # The first failure is the one to tell.
+            pass
+        finally:
+            _one_at_a_time.release()

@@ -1,0 +1,120 @@
+/**
+ * The kernel: between a Jupyter client and ipykernel, which runs in a process of its own with the tracker preloaded. It lives as long
+ * as that process, speaks for it when it died, and leaves nothing behind.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:os';
+import { join, resolve } from 'node:path';
+import { checkedTracker, loadAddon } from '../addon.js';
+import { reasonOf, StartFailure } from '../failure.js';
+import { type Child, startChild } from './child.js';
+import {
+  type ConnectionFile,
+  readConnectionFile,
+  updateConnectionFile,
+  writeChildConnectionFile,
+} from './connection.js';
+import { exitCodeOf } from './last-words.js';
+import { diesWithParent } from './parent.js';
+import { makePrivateDirectory, removePrivateDirectory } from './private-directory.js';
+import { RunningCells } from './running-cells.js';
+import { onSignal } from './signals.js';
+import { startWatchdog } from './watchdog.js';
+import { Signer } from './wire.js';
+
+export interface KernelOptions {
+  /** The client's connection file. */
+  readonly connectionFile: string;
+  /** The Python that has filprofiler and ipykernel. */
+  readonly python: string;
+}
+
+/**
+ * Serves a kernel until its process ends.
+ *
+ * @returns the exit status to end with: that of the process, 128 + n for signal n.
+ * @throws {StartFailure} if it can't be started.
+ */
+export async function runKernel(options: KernelOptions): Promise<number> {
+  const clientFile = resolve(options.connectionFile);
+  const client = readConnectionFile(clientFile);
+  const signer = signerOf(client, clientFile);
+  const addon = loadAddon();
+  const tracker = checkedTracker(addon);
+  const segment = new addon.Segment();
+
+  const privateDirectory = makePrivateDirectory();
+  const watchdog = startWatchdog(privateDirectory);
+  let child: Child | null = null;
+  // However we end, short of SIGKILL: nothing outlives the kernel.
+  process.once('exit', () => {
+    child?.signalGroup('SIGKILL');
+    removePrivateDirectory(privateDirectory);
+    watchdog.dismiss();
+  });
+
+  const behind = writeChildConnectionFile(client, clientFile, privateDirectory);
+  const control = { endpoint: `ipc://${join(privateDirectory, 'control')}`, key: randomBytes(32).toString('hex') };
+  child = await startChild({
+    python: options.python,
+    args: ['-m', 'filprofiler.child', '-f', behind.path],
+    addon,
+    segment,
+    tracker,
+    privateDirectory,
+    control,
+    clientConnectionFile: clientFile,
+  });
+  const { pid, signalGroup, exit } = child;
+  watchdog.guard(pid);
+  onSignal(signalGroup);
+  diesWithParent();
+
+  // Python is starting; meanwhile, what takes us time to load.
+  const [{ Channels }, { ControlEndpoint }, { Session }, { lastMessages }, { VERSION }] = await Promise.all([
+    import('./channels.js'),
+    import('../control.js'),
+    import('../session.js'),
+    import('./post-mortem.js'),
+    import('../version.js'),
+  ]);
+  const session = new Session({ segment, pid, version: VERSION });
+  const cells = new RunningCells(signer);
+  const channels = new Channels({
+    client,
+    child: behind.connection,
+    signer,
+    observe: (frames) => {
+      cells.observe(frames);
+    },
+  });
+  const bound = await channels.bind();
+  if (JSON.stringify(bound) !== JSON.stringify(client)) {
+    updateConnectionFile(clientFile, bound);
+  }
+  const controlEndpoint = await ControlEndpoint.open(control.endpoint, control.key, (request) =>
+    session.handle(request),
+  );
+  channels.start();
+
+  const status = await exit;
+  signalGroup('SIGKILL');
+  await channels.drain();
+  for (const message of lastMessages(status, session, cells, signer)) {
+    await channels.publish(message);
+  }
+  controlEndpoint.close();
+  channels.close();
+  return exitCodeOf(status, constants.signals);
+}
+
+function signerOf(client: ConnectionFile, path: string): Signer {
+  try {
+    return new Signer(client.key, client.signature_scheme);
+  } catch (error) {
+    throw new StartFailure(
+      `${path} asks for the signature scheme ${client.signature_scheme}, which is not to be had: ${reasonOf(error)}. ` +
+        'Use hmac-sha256 (Session.signature_scheme in Jupyter).',
+    );
+  }
+}

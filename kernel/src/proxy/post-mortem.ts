@@ -1,0 +1,41 @@
+/** What the proxy publishes for a child that can't speak any more. */
+import { toMimeBundle } from '../output/bundle.js';
+import { reasonOf } from '../failure.js';
+import type { Session } from '../session.js';
+import type { ExitStatus } from './child.js';
+import { lastWords, outcomeOf } from './last-words.js';
+import type { RunningCells } from './running-cells.js';
+import { type Header, publication, type Signer } from './wire.js';
+
+/**
+ * For each cell that was running: a line on stderr about how the kernel died. For a profiled one, its report too.
+ *
+ * @returns messages for iopub; none if no cell was running, as when the kernel was shut down.
+ */
+export function lastMessages(status: ExitStatus, session: Session, cells: RunningCells, signer: Signer): Buffer[][] {
+  const profiled = session.running?.parentHeader ?? null;
+  const headers = new Map<unknown, Header>();
+  for (const header of [...cells.parentHeaders, ...(profiled === null ? [] : [profiled])]) {
+    headers.set(header['msg_id'], header);
+  }
+  const messages = [...headers].map(([id, header]) =>
+    stderr(signer, lastWords(status, session.running !== null && id === profiled?.['msg_id']), header),
+  );
+  if (session.running !== null) {
+    messages.push(report(status, session, signer, profiled ?? {}));
+  }
+  return messages;
+}
+
+function report(status: ExitStatus, session: Session, signer: Signer, parent: Header): Buffer[] {
+  try {
+    const data = toMimeBundle(session.end(outcomeOf(status)));
+    return publication(signer, 'display_data', 'display_data', { data, metadata: {}, transient: {} }, parent);
+  } catch (error) {
+    return stderr(signer, `Fil could not make its report: ${reasonOf(error)}\n`, parent);
+  }
+}
+
+function stderr(signer: Signer, text: string, parent: Header): Buffer[] {
+  return publication(signer, 'stream.stderr', 'stream', { name: 'stderr', text }, parent);
+}

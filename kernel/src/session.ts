@@ -1,0 +1,146 @@
+/**
+ * One profiled process: begins and ends its profiles and makes their reports, while it runs or after it died. Both front doors, the
+ * kernel and the command line, own one.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CellSource, ControlReply, ControlRequest } from '../../schema/control.js';
+import { CONTROL_VERSION } from '../../schema/control.js';
+import type { Report, ReportOutcome } from '../../schema/report.js';
+import type { Segment } from './addon.js';
+import { toMimeBundle } from './output/bundle.js';
+import { toHtmlPage } from './output/files.js';
+import { buildReport } from './report/build.js';
+import { Timeline } from './timeline.js';
+
+type Begin = Extract<ControlRequest, { type: 'begin' }>;
+type Hello = Extract<ControlRequest, { type: 'hello' }>;
+
+interface Profile {
+  readonly request: Begin;
+  readonly startedAt: Date;
+  readonly residentBeforeBytes: number | null;
+  readonly timeline: Timeline;
+}
+
+export interface SessionOptions {
+  readonly segment: Segment;
+  /** Pid of the process, for its resident memory. */
+  readonly pid: number;
+  /** Version of filprofiler, for its reports. */
+  readonly version: string;
+}
+
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #cells = new Map<string, CellSource>();
+  #hello: Hello | null = null;
+  #profile: Profile | null = null;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+  }
+
+  /** The request that began the running profile; null if none runs. */
+  get running(): Begin | null {
+    return this.#profile?.request ?? null;
+  }
+
+  /** Answers a request of the process. */
+  handle(request: ControlRequest): ControlReply {
+    switch (request.type) {
+      case 'hello':
+        return this.hello(request);
+      case 'begin':
+        return this.begin(request);
+      case 'end': {
+        const report = this.end({ kind: request.outcome });
+        const files = request.outputDirectory === null ? [] : writeReportFiles(report, request.outputDirectory);
+        return { type: 'report', id: request.id, bundle: toMimeBundle(report), files };
+      }
+    }
+  }
+
+  /** The process says who it is. */
+  hello(request: Hello): ControlReply {
+    if (request.version !== CONTROL_VERSION) {
+      return refused(
+        request.id,
+        `This kernel runs an older Fil (protocol ${CONTROL_VERSION}) than its Python package (protocol ${request.version}). Restart the kernel.`,
+      );
+    }
+    this.#hello = request;
+    return { type: 'ok', id: request.id };
+  }
+
+  /** A profile begins; the process turns its tracker on afterwards. */
+  begin(request: Begin): ControlReply {
+    if (this.#profile !== null) {
+      return refused(request.id, 'Another profile is running. Run this one again when it has ended.');
+    }
+    for (const cell of request.cells) {
+      this.#cells.set(cell.filename, cell);
+    }
+    const { segment, pid } = this.#options;
+    this.#profile = {
+      request,
+      startedAt: new Date(),
+      residentBeforeBytes: residentBytes(pid),
+      timeline: new Timeline(() => segment.counters()),
+    };
+    return { type: 'ok', id: request.id };
+  }
+
+  /**
+   * The profile ended, or its process died.
+   *
+   * @throws {Error} if none was running, or the segment can't be read.
+   */
+  end(outcome: ReportOutcome): Report {
+    const profile = this.#profile;
+    if (profile === null) {
+      throw new Error('No profile is running, so there is no report of it.');
+    }
+    this.#profile = null;
+    const timeline = profile.timeline.stop();
+    const snapshot = this.#options.segment.snapshot();
+    return buildReport(snapshot, {
+      subject: profile.request.subject,
+      title: profile.request.title,
+      outcome,
+      cells: this.#cells,
+      workingDirectory: this.#hello?.workingDirectory ?? process.cwd(),
+      residentBeforeBytes: profile.residentBeforeBytes,
+      startedAt: profile.startedAt,
+      durationSeconds: Math.max(0, snapshot.endedAtSeconds - snapshot.beganAtSeconds),
+      timeline,
+      producer: {
+        name: 'filprofiler',
+        version: this.#options.version,
+        python: snapshot.pythonVersion || (this.#hello?.pythonVersion ?? ''),
+      },
+    });
+  }
+}
+
+/** Writes the report for any browser; returns the absolute names of the files. */
+export function writeReportFiles(report: Report, directory: string): string[] {
+  mkdirSync(directory, { recursive: true });
+  const page = join(directory, 'index.html');
+  writeFileSync(page, toHtmlPage(report));
+  return [page];
+}
+
+function refused(id: number, reason: string): ControlReply {
+  return { type: 'refused', id, reason };
+}
+
+/** Resident memory of a process; null where the system doesn't tell (`VmRSS` needs no page size, unlike `statm`). */
+function residentBytes(pid: number): number | null {
+  try {
+    const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    return match === null ? null : Number(match[1]) * 1024;
+  } catch {
+    return null;
+  }
+}

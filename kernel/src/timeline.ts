@@ -1,0 +1,50 @@
+/** Memory over time while tracking is on: few enough points to draw, however long it takes. */
+import type { Report } from '../../schema/report.js';
+import type { Counters } from './addon.js';
+
+/** Points kept at most; when there are more, every second one goes and sampling slows to half. */
+const MOST_POINTS = 500;
+const FIRST_INTERVAL_MS = 5;
+
+export class Timeline {
+  readonly #read: () => Pick<Counters, 'currentBytes' | 'state'>;
+  readonly #start = performance.now();
+  #seconds: number[] = [];
+  #bytes: number[] = [];
+  #intervalMs = FIRST_INTERVAL_MS;
+  #timer: NodeJS.Timeout;
+
+  /** Starts sampling. */
+  constructor(read: () => Pick<Counters, 'currentBytes' | 'state'>) {
+    this.#read = read;
+    this.#timer = this.#schedule();
+  }
+
+  /** Ends sampling and returns the points. */
+  stop(): Report['timeline'] {
+    clearInterval(this.#timer);
+    return { seconds: this.#seconds, bytes: this.#bytes };
+  }
+
+  #schedule(): NodeJS.Timeout {
+    return setInterval(() => {
+      this.#sample();
+    }, this.#intervalMs).unref();
+  }
+
+  #sample(): void {
+    const { state, currentBytes } = this.#read();
+    if (state !== 'tracking') {
+      return;
+    }
+    this.#seconds.push(Math.round(performance.now() - this.#start) / 1000);
+    this.#bytes.push(Math.max(0, currentBytes));
+    if (this.#bytes.length > MOST_POINTS) {
+      this.#seconds = this.#seconds.filter((_, index) => index % 2 === 0);
+      this.#bytes = this.#bytes.filter((_, index) => index % 2 === 0);
+      this.#intervalMs *= 2;
+      clearInterval(this.#timer);
+      this.#timer = this.#schedule();
+    }
+  }
+}
