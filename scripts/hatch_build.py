@@ -28,17 +28,18 @@ class FilBuildHook(BuildHookInterface):
             return
         root = Path(self.root)
         lab = root / "filprofiler" / "labextension"
-        missing = [f"filprofiler/_bundle/{name}" for name in BUILT if not (root / "filprofiler/_bundle" / name).is_file()]
+        built = [f"filprofiler/_bundle/{name}" for name in BUILT]
+        missing = [name for name in built if not (root / name).is_file()]
         if not (lab / "package.json").is_file():
             missing.append("filprofiler/labextension")
         if missing:
-            message = f"These built files are missing: {', '.join(missing)}. Run `npm run setup` first, then build the wheel."
+            message = f"These built files are missing: {', '.join(missing)}. Run `npm run setup`, then build again."
             raise FileNotFoundError(message)
 
         # No Python extension module: one wheel serves every version, but the tracker and addon are of one platform.
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
-        build_data["force_include"] |= {str(root / "filprofiler/_bundle" / name): f"filprofiler/_bundle/{name}" for name in BUILT}
+        build_data["force_include"] |= {str(root / name): name for name in built}
 
         made = root / "build" / "wheel"
         made.mkdir(parents=True, exist_ok=True)
