@@ -1,0 +1,130 @@
+#include "../tracker/call_tree.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <tuple>
+
+#include "private_segment.hpp"
+
+namespace fil {
+namespace {
+
+class CallTreeTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(tree_.prepare());
+    tree_.reset(guard_);
+  }
+
+  SiteId site(SiteId caller, std::uintptr_t code, std::uint32_t offset) {
+    return tree_.site(guard_, caller, test::NumberedCodes::code(code), offset);
+  }
+  std::string name_of(SiteId site) const {
+    const segment::View view = segment_.view();
+    const segment::CodeRecord& record = view.codes()[view.frames()[index_of(site)].code];
+    return std::string(view.strings() + record.name_offset, record.name_bytes);
+  }
+  bool degraded() const { return segment_.view().header().degradations != 0; }
+
+  test::PrivateSegment segment_;
+  test::NumberedCodes codes_;
+  CallTree tree_{segment_.view(), codes_};
+  Exclusive exclusive_;
+  ExclusiveGuard guard_{exclusive_, Gil::not_held};
+};
+
+TEST_F(CallTreeTest, InstructionsOfOneLineAreOneSite) {
+  EXPECT_EQ(site(SiteId::root, 1, 16), site(SiteId::root, 1, 22));
+  EXPECT_NE(site(SiteId::root, 1, 16), site(SiteId::root, 1, 24));
+}
+
+TEST_F(CallTreeTest, TheSameLineCalledFromTwoPlacesIsTwoSites) {
+  const SiteId first = site(SiteId::root, 1, 8);
+  const SiteId second = site(SiteId::root, 1, 80);
+  EXPECT_NE(site(first, 2, 0), site(second, 2, 0));
+}
+
+TEST_F(CallTreeTest, ACodeObjectAtAReusedAddressIsAnother) {
+  const SiteId before = site(SiteId::root, 1, 8);
+  EXPECT_TRUE(tree_.forget_code(guard_, test::NumberedCodes::code(1)));
+  EXPECT_FALSE(tree_.forget_code(guard_, test::NumberedCodes::code(1)));
+  const SiteId after = site(SiteId::root, 1, 8);
+  EXPECT_NE(before, after);
+  EXPECT_EQ(name_of(before), "function 1");
+  EXPECT_EQ(name_of(after), "function 1");
+}
+
+TEST_F(CallTreeTest, FullOfSitesItChargesCallersAndSaysSo) {
+  SiteId last = SiteId::root;
+  const SiteId caller = site(SiteId::root, 1, 8);
+  for (std::uint32_t line = 0; line < segment::site_capacity; ++line) {
+    last = site(caller, 2, line * 8);
+  }
+  EXPECT_EQ(last, caller);
+  EXPECT_EQ(site(SiteId::root, 3, 0), SiteId::no_python_stack);
+  EXPECT_TRUE(degraded());
+  EXPECT_EQ(segment_.view().header().site_count, segment::site_capacity);
+}
+
+TEST_F(CallTreeTest, FullOfCodesItChargesCallersAndSaysSo) {
+  const SiteId caller = site(SiteId::root, 1, 8);
+  SiteId last = SiteId::root;
+  for (std::uintptr_t code = 2; code < segment::code_capacity + 10; ++code) {
+    last = site(caller, code, 0);
+  }
+  EXPECT_EQ(last, caller);
+  EXPECT_TRUE(degraded());
+}
+
+TEST_F(CallTreeTest, ResetStartsAnEmptyTree) {
+  for (std::uint32_t line = 0; line < 100'000; ++line) {
+    const SiteId each = site(SiteId::root, line % 100 + 1, line * 8);
+    segment_.view().counts()[index_of(each)].current_bytes = 5;
+  }
+  tree_.reset(guard_);
+  EXPECT_EQ(segment_.view().header().site_count, index_of(SiteId::first_free));
+  for (std::uint32_t line = 0; line < 100'000; ++line) {
+    const SiteId each = site(SiteId::root, 7, line * 8);
+    ASSERT_EQ(segment_.view().counts()[index_of(each)].current_bytes, 0);
+  }
+}
+
+TEST_F(CallTreeTest, BoundariesAreKnownUntilTheReset) {
+  tree_.add_boundary(guard_, test::NumberedCodes::code(9));
+  EXPECT_TRUE(tree_.is_boundary(test::NumberedCodes::code(9)));
+  EXPECT_FALSE(tree_.is_boundary(test::NumberedCodes::code(8)));
+  tree_.reset(guard_);
+  EXPECT_FALSE(tree_.is_boundary(test::NumberedCodes::code(9)));
+}
+
+TEST_F(CallTreeTest, RandomStacksAndDeathsAgreeWithAMap) {
+  std::mt19937_64 random(3);
+  std::map<std::tuple<SiteId, int, std::uint32_t>, SiteId> truth;
+  std::map<std::uintptr_t, int> lives;
+  for (int event = 0; event < 200'000; ++event) {
+    SiteId known = SiteId::root;
+    for (int depth = 0; depth < 4; ++depth) {
+      const std::uintptr_t code = 1 + random() % 30;
+      const auto offset = static_cast<std::uint32_t>(random() % 64 * 2);
+      const SiteId found = site(known, code, offset);
+      const int life = static_cast<int>(code) * 100'000 + lives[code];
+      const auto [entry, is_new] = truth.try_emplace({known, life, offset / 8}, found);
+      ASSERT_EQ(found, entry->second) << "event " << event;
+      known = found;
+    }
+    if (random() % 1000 == 0) {
+      const std::uintptr_t dead = 1 + random() % 30;
+      tree_.forget_code(guard_, test::NumberedCodes::code(dead));
+      ++lives[dead];
+    }
+    if (degraded()) {
+      break;
+    }
+  }
+  EXPECT_GT(truth.size(), 100'000U);
+}
+
+}  // namespace
+}  // namespace fil
