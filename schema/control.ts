@@ -1,0 +1,81 @@
+/**
+ * Messages between the user's process (Python) and the proxy or launcher (Node), over the control endpoint.
+ *
+ * The process asks, the proxy answers: a request is one ZeroMQ message of two frames, `[HMAC-SHA256 hex of the body, body]`, the
+ * body being JSON of a {@link ControlRequest}; the answer is of the same form with a {@link ControlReply}. Each request carries an id
+ * that its reply repeats, so that an answer that comes after a time-out is not taken for the next one's.
+ * The JSON Schema in `control.schema.json`, generated from here, is what the Python side is tested against.
+ */
+import * as z from 'zod/mini';
+
+/** Raised whenever either side would misunderstand the other. */
+export const CONTROL_VERSION = 1;
+
+const id = z.int().check(z.minimum(0));
+
+/** A notebook cell whose code can appear in a call stack. */
+export const CellSource = z.object({
+  /** The file name that Python's code objects of this cell carry. */
+  filename: z.string(),
+  /** The n of `In [n]` at its latest execution. */
+  executionCount: z.int().check(z.minimum(0)),
+  source: z.string(),
+});
+export type CellSource = z.infer<typeof CellSource>;
+
+const Subject = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('cell'),
+    executionCount: z.nullable(z.int()),
+    cellId: z.nullable(z.string()),
+  }),
+  z.object({ kind: z.literal('program'), command: z.array(z.string()) }),
+  z.object({ kind: z.literal('call'), name: z.string() }),
+]);
+
+export const ControlRequest = z.discriminatedUnion('type', [
+  /** First message of a process: who it is. Answered by `ok`, or by `refused` with a reason to show the user. */
+  z.object({
+    type: z.literal('hello'),
+    id,
+    version: z.int(),
+    pid: z.int(),
+    pythonVersion: z.string(),
+    /** Base directory of relative file names in tracebacks. */
+    workingDirectory: z.string(),
+  }),
+  /** Tracking is about to begin. Answered by `ok`, after which the process turns its tracker on, or by `refused`. */
+  z.object({
+    type: z.literal('begin'),
+    id,
+    subject: Subject,
+    title: z.nullable(z.string()),
+    /** The running cell and those that were new since the last request. */
+    cells: z.array(CellSource),
+    /** The Jupyter message that asked for this cell, as its parent header; post-mortem reports are sent as its answers. */
+    parentHeader: z.nullable(z.record(z.string(), z.unknown())),
+  }),
+  /** Tracking has ended (the tracker is already off). Answered by `report`. */
+  z.object({
+    type: z.literal('end'),
+    id,
+    outcome: z.enum(['completed', 'error', 'interrupted']),
+    /** Where to write the full report files, absolute; null for none. */
+    outputDirectory: z.nullable(z.string()),
+  }),
+]);
+export type ControlRequest = z.infer<typeof ControlRequest>;
+
+export const ControlReply = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('ok'), id }),
+  z.object({ type: z.literal('refused'), id, reason: z.string() }),
+  z.object({
+    type: z.literal('report'),
+    id,
+    /** MIME type to data, as in Jupyter's `display_data`. */
+    bundle: z.record(z.string(), z.unknown()),
+    /** Files that were written, absolute. */
+    files: z.array(z.string()),
+  }),
+]);
+export type ControlReply = z.infer<typeof ControlReply>;

@@ -1,0 +1,28 @@
+/**
+ * The contracts as JSON Schema, for tools in other languages: the Python side's messages are tested against it.
+ */
+import * as z from 'zod/mini';
+import { ControlReply, ControlRequest } from './control.js';
+import { Report, ReportEnvelope } from './report.js';
+
+/** File name in this folder to its content. `npm run schema` writes them; a test fails when they are stale. */
+export function jsonSchemas(): Record<string, unknown> {
+  return {
+    'report.schema.json': document('A memory profile and its envelope in a notebook', { Report, ReportEnvelope }),
+    'control.schema.json': document('Messages between the profiled process and Fil', { ControlRequest, ControlReply }),
+  };
+}
+
+function document(title: string, types: Readonly<Record<string, z.ZodMiniType>>): unknown {
+  // Of the input: readers ignore members that they don't know.
+  const definitions = Object.entries(types).map(([name, type]): [string, unknown] => [
+    name,
+    z.toJSONSchema(type, { io: 'input' }),
+  ]);
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title,
+    $defs: Object.fromEntries(definitions),
+    anyOf: Object.keys(types).map((name) => ({ $ref: `#/$defs/${name}` })),
+  };
+}

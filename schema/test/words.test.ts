@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { type Frame, isUserCode, libraryOf, placeLabel, shortFile } from '../places.js';
+import { parseReport, type Report } from '../report.js';
+import { dominantLine, headline, pruningStatement, splitPeak, subline, topLines } from '../summary.js';
+import { formatBytes, formatSeconds, formatShare } from '../units.js';
+
+function fixture(name: string): Report {
+  return parseReport(JSON.parse(readFileSync(new URL(`../fixtures/${name}.json`, import.meta.url), 'utf8')));
+}
+
+function frameIn(file: string, cell = -1): Frame {
+  return { kind: 'python', function: 'f', file, line: 5, sourceLine: '', cell };
+}
+
+function words(report: Report): string {
+  return headline(report)
+    .map(({ text }) => text)
+    .join('');
+}
+
+describe('units', () => {
+  test.each([
+    [0, '0 B'],
+    [1023, '1023 B'],
+    [1024, '1.0 KiB'],
+    [1536, '1.5 KiB'],
+    [1024 * 1024 - 1, '1.0 MiB'],
+    [3.2 * 2 ** 30, '3.2 GiB'],
+    [-2048, '-2.0 KiB'],
+    [2 ** 63, '8192.0 PiB'],
+  ])('%d bytes are %s', (bytes, text) => {
+    expect(formatBytes(bytes)).toBe(text);
+  });
+
+  test.each([
+    [0, 10, '0 %'],
+    [1, 0, '0 %'],
+    [1, 10_000, '< 0.1 %'],
+    [1, 3, '33 %'],
+    [1, 30, '3.3 %'],
+    [997, 10_000, '10 %'],
+    [10, 10, '100 %'],
+  ])('%d of %d is %s', (part, whole, text) => {
+    expect(formatShare(part, whole)).toBe(text);
+  });
+
+  test.each([
+    [0.0421, '42 ms'],
+    [0.9999, '1.0 s'],
+    [59.99, '1 min 0 s'],
+    [185, '3 min 5 s'],
+  ])('%d seconds are %s', (seconds, text) => {
+    expect(formatSeconds(seconds)).toBe(text);
+  });
+});
+
+describe('places', () => {
+  test.each([
+    ['/v/lib/python3.11/site-packages/pandas/core/frame.py', 'pandas/core/frame.py', 'pandas'],
+    ['/usr/lib/python3/dist-packages/numpy/x.py', 'numpy/x.py', 'numpy'],
+    ['/usr/lib/python3.11/json/decoder.py', 'json/decoder.py', 'json'],
+    ['/usr/lib/python3.12/site-packages/six.py', 'six.py', 'six'],
+    ['/home/me/project/train.py', '/home/me/project/train.py', ''],
+    ['/home/me/python3.11/train.py', '/home/me/python3.11/train.py', ''],
+  ])('%s is %s of the library "%s"', (file, short, library) => {
+    expect(shortFile(file)).toBe(short);
+    expect(libraryOf(file)).toBe(library);
+  });
+
+  test("cells and files of the project are the user's code, libraries and generated code are not", () => {
+    expect(isUserCode(frameIn('Cell [3]', 3))).toBe(true);
+    expect(isUserCode(frameIn('/home/me/train.py'))).toBe(true);
+    expect(isUserCode(frameIn('/v/lib/python3.11/site-packages/pandas/core/frame.py'))).toBe(false);
+    expect(isUserCode(frameIn('<frozen importlib._bootstrap>'))).toBe(false);
+  });
+
+  test('a line of the profiled cell needs no cell number, one of another cell does', () => {
+    const subject = { kind: 'cell', executionCount: 3, cellId: null } as const;
+    expect(placeLabel(frameIn('Cell [3]', 3), subject)).toBe('line 5');
+    expect(placeLabel(frameIn('Cell [2]', 2), subject)).toBe('Cell [2] line 5');
+  });
+});
+
+describe('the answer in words', () => {
+  test('names the peak, its parts and the line that held most of it', () => {
+    expect(words(fixture('pandas'))).toBe(
+      'Peak 1.9 GiB on top of 512.0 MiB in use before: 1.0 GiB is kept, 907.0 MiB was temporary. ' +
+        '63 % at line 3, late = merged[merged.dep_delay > 15].copy().sort_values("dep_delay")',
+    );
+  });
+
+  test('names no line if none held half of the peak', () => {
+    const report = fixture('small');
+    report.tree.totalBytes = [157286400, 60000000, 52428800, 52428800];
+    expect(dominantLine(report)).toBe(null);
+  });
+
+  test("names the innermost line of the user's code", () => {
+    const report = fixture('small');
+    report.tree = {
+      parent: [-1, 0, 1, 1],
+      frame: [0, 2, 3, 1],
+      totalBytes: [157286400, 157286400, 140000000, 17286400],
+      selfBytes: [0, 0, 140000000, 17286400],
+    };
+    expect(dominantLine(report)?.frame.file).toBe('/home/me/helpers.py');
+  });
+
+  test('more kept at the end than at the peak is a peak that was kept', () => {
+    const report = { ...fixture('small'), retainedBytes: 2 ** 40 };
+    expect(splitPeak(report)).toEqual({ residentBeforeBytes: null, keptBytes: report.peakBytes, temporaryBytes: 0 });
+  });
+
+  test('tells how the run ended', () => {
+    expect(subline({ ...fixture('small'), outcome: { kind: 'interrupted' } })).toBe('250 ms · was interrupted');
+  });
+});
+
+test("top lines charge libraries' memory to the user's line, and add up to the peak", () => {
+  const report = fixture('pandas');
+  const lines = topLines(report, 100);
+  expect(lines.map(({ frame }) => frame.line)).toEqual([3, 2, 0]);
+  expect(lines.reduce((sum, line) => sum + line.bytes, 0)).toBe(report.peakBytes);
+});
+
+test('what was pruned is said', () => {
+  expect(pruningStatement(fixture('small'))).toBe(null);
+  expect(pruningStatement(fixture('pandas'))).toMatch(/^\d+ frames too small to show .* < 0.1 % of the peak\.$/);
+});
