@@ -27,6 +27,8 @@ export interface PeakSplit {
 
 /** A line is named in the headline if it held at least this share of the peak. */
 const DOMINANT_SHARE = 0.5;
+/** Characters of it that the headline shows; the picture has it all. */
+const LONGEST_CODE = 60;
 
 /** How much of the peak was still held at the end. */
 export function splitPeak({ peakBytes, retainedBytes, residentBeforeBytes }: Report): PeakSplit {
@@ -108,10 +110,16 @@ export function headline(report: Report): Phrase[] {
       text: ` ${share} at ${placeLabel(line.frame, report.subject)}${sourceLine && ', '}`,
     });
     if (sourceLine !== '') {
-      phrases.push({ kind: 'code', text: sourceLine });
+      phrases.push({ kind: 'code', text: inShort(sourceLine) });
     }
   }
   return phrases;
+}
+
+/** A source line as far as it fits into a sentence. */
+function inShort(sourceLine: string): string {
+  const characters = Array.from(sourceLine);
+  return characters.length <= LONGEST_CODE ? sourceLine : `${characters.slice(0, LONGEST_CODE - 1).join('')}…`;
 }
 
 /** What else there is to say of the run, under the headline: `4.8 s · ended with an error`. */

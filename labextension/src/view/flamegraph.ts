@@ -12,9 +12,10 @@ import { Tooltip } from './tooltip.js';
 const LEVEL_PIXELS = 22;
 /** Narrower frames are not drawn: nobody can see or hit them, and they cost most of the time. */
 const NARROWEST_PIXELS = 1;
-/** Narrower frames get no label; of wider ones, bytes are shown from the second figure on. */
+/** From which widths on a frame has a label; the class in the function's name; the bytes. */
 const LABEL_PIXELS = 30;
-const BYTES_PIXELS = 150;
+const OWNER_PIXELS = 140;
+const BYTES_PIXELS = 190;
 const ZOOM_MILLISECONDS = 250;
 
 type Node = FlameNode<FlameFrame>;
@@ -161,7 +162,8 @@ export class Flamegraph {
 
   /** What the chart doesn't do: labels in parts, shades by class, and final widths at once for frames that are new. */
   #decorate(): void {
-    for (const [group, { data }] of this.#groups()) {
+    let deepest = 0;
+    for (const [group, { data, depth }] of this.#groups()) {
       const width = Number(group.getAttribute('width'));
       if (!group.hasAttribute('data-heat')) {
         group.setAttribute('data-heat', String(data.heat));
@@ -176,8 +178,12 @@ export class Flamegraph {
       } else if (holder && !label) {
         holder.append(labelElement(data));
       }
-      group.classList.toggle('fil-wide', width >= BYTES_PIXELS);
+      group.classList.toggle('fil-wide', width >= OWNER_PIXELS);
+      group.classList.toggle('fil-wider', width >= BYTES_PIXELS);
+      deepest = Math.max(deepest, depth);
     }
+    // The chart leaves two levels free, for a title that is not there.
+    this.#canvas.querySelector('svg')?.setAttribute('height', String((deepest + 1) * LEVEL_PIXELS + 1));
     this.#mark();
   }
 
@@ -256,8 +262,14 @@ function sibling(frame: FlameFrame, step: -1 | 1): FlameFrame | undefined {
   return siblings[siblings.indexOf(frame) + step];
 }
 
-function labelElement({ label, value }: FlameFrame): HTMLElement {
-  const text = element('span', { class: 'fil-label-text' }, label.name);
+function labelElement({ frame, label, value }: FlameFrame): HTMLElement {
+  const text = element('span', { class: 'fil-label-text' });
+  // `DataFrame.` of `DataFrame.merge`: the first to go where there is little room.
+  const ownerEnd = label.name === frame.function ? label.name.lastIndexOf('.') + 1 : 0;
+  if (ownerEnd > 0) {
+    text.append(element('span', { class: 'fil-label-owner' }, label.name.slice(0, ownerEnd)));
+  }
+  text.append(label.name.slice(ownerEnd));
   if (label.place !== '') {
     text.append(' ', element('span', { class: 'fil-label-place' }, label.place));
   }
