@@ -96,6 +96,11 @@ export const SUITES = [
         path.join(RESULTS, 'native.xml'),
       ]),
   },
+  {
+    name: 'tracker',
+    title: 'Tracker under each Python of this machine (pytest)',
+    run: () => pytest('tracker', [at('native', 'test', 'python')]),
+  },
   { name: 'e2e', title: 'Notebooks on the kernel (pytest)', run: () => pytest('e2e', [at('kernel', 'e2e')]) },
   {
     name: 'ui',

@@ -1,0 +1,157 @@
+"""Runs small programs under the tracker, on every supported Python of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[2]
+BUNDLE = REPOSITORY / "filprofiler" / "_bundle"
+
+SUPPORTED = ("3.11", "3.12", "3.13")
+
+
+def _version_of(python: str) -> tuple[str, str] | None:
+    """(version, real executable), or None if it does not start or has no GIL."""
+    probe = (
+        "import sys, sysconfig; print('%d.%d' % sys.version_info[:2], sys.executable, "
+        "bool(sysconfig.get_config_var('Py_GIL_DISABLED')), sep='|')"
+    )
+    try:
+        done = subprocess.run([python, "-c", probe], capture_output=True, text=True, timeout=30, check=False)
+    except OSError:
+        return None
+    version, _, rest = done.stdout.strip().partition("|")
+    executable, _, free_threaded = rest.partition("|")
+    return (version, executable) if done.returncode == 0 and free_threaded == "False" else None
+
+
+def _find_pythons() -> dict[str, str]:
+    """One interpreter per supported version: the running one, those on PATH, pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [sys.executable]
+    candidates += [str(path) for path in sorted(pyenv.glob("3.*/bin/python3"))]
+    candidates += [f"python{version}" for version in SUPPORTED]
+    found: dict[str, str] = {}
+    for candidate in candidates:
+        known = _version_of(candidate)
+        if known is not None and known[0] in SUPPORTED:
+            found.setdefault(*known)
+    return found
+
+
+PYTHONS = _find_pythons()
+
+
+Frame = tuple[str, int, str]
+"""Function, line, file."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A call site with its bytes."""
+
+    index: int
+    peak: int
+    current: int
+    tree: list[tuple[int, Frame]] = field(repr=False)
+
+    @property
+    def stack(self) -> list[Frame]:
+        """Outermost first."""
+        stack: list[Frame] = []
+        index = self.index
+        while index > 0:
+            parent, frame = self.tree[index]
+            stack.append(frame)
+            index = parent
+        return stack[::-1]
+
+    @property
+    def functions(self) -> list[str]:
+        return [function for function, _line, _file in self.stack]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a program ended and what the tracker saw of it."""
+
+    code: int | None
+    signal: str | None
+    output: str
+    errors: str
+    peak: int
+    current: int
+    degradations: list[str]
+    sites: list[Site] = field(repr=False)
+
+    def peak_in(self, function: str) -> int:
+        """Bytes at the peak that `function` allocated itself."""
+        return sum(site.peak for site in self.sites if site.functions[-1] == function)
+
+    def current_in(self, function: str) -> int:
+        """Bytes that were live at the end and that `function` allocated itself."""
+        return sum(site.current for site in self.sites if site.functions[-1] == function)
+
+
+PREAMBLE = "from filprofiler import _tracker as tracker\ntracker.check()\n"
+
+RunTracked = Callable[..., Run]
+
+
+@pytest.fixture(params=sorted(PYTHONS), scope="session")
+def python(request: pytest.FixtureRequest) -> str:
+    return PYTHONS[request.param]
+
+
+@pytest.fixture
+def run(python: str, tmp_path: Path) -> RunTracked:
+    """Run a program; `tracker` is imported and checked in it already."""
+
+    def run_program(source: str, *, environment: dict[str, str] | None = None, name: str = "program.py") -> Run:
+        program = tmp_path / name
+        program.write_text(PREAMBLE + textwrap.dedent(source))
+        package_root = tmp_path / "import"
+        if not package_root.exists():
+            # Only the package: the checkout's own root must not shadow anything.
+            package_root.mkdir()
+            (package_root / "filprofiler").symlink_to(REPOSITORY / "filprofiler")
+        done = subprocess.run(
+            ["node", str(HERE / "tracked.mjs"), str(BUNDLE), python, str(program)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(package_root), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+        )
+        output, _, last = done.stdout.rstrip("\n").rpartition("\n")
+        figures = json.loads(last)
+        tree = [(parent, (frame[0], frame[1], frame[2])) for parent, frame, _peak, _current in figures["sites"]]
+        sites = [
+            Site(index, int(peak), int(current), tree)
+            for index, (_parent, _frame, peak, current) in enumerate(figures["sites"])
+            if peak > 0 or current > 0
+        ]
+        result = Run(
+            code=figures["code"],
+            signal=figures["signal"],
+            output=output.removesuffix("\n"),
+            errors=done.stderr,
+            peak=int(figures["peakBytes"]),
+            current=int(figures["currentBytes"]),
+            degradations=figures["degradations"],
+            sites=sites,
+        )
+        assert sum(site.peak for site in sites) == result.peak
+        return result
+
+    return run_program
