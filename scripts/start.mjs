@@ -1,5 +1,6 @@
 /** `npm start [-- options of jupyter lab]`: sets up, then opens JupyterLab on the example notebook until Ctrl-C. */
 import { spawn } from 'node:child_process';
+import path from 'node:path';
 import { EXAMPLE, PYTHON, ROOT } from './lib/paths.mjs';
 import { environment, script } from './lib/process.mjs';
 import { setUp } from './lib/setup.mjs';
@@ -17,7 +18,10 @@ await script(async () => {
   const args = [
     '-m',
     'jupyterlab',
-    ...(namesNotebook(options) ? [] : [EXAMPLE]),
+    // As the default page rather than as an argument: so the address that a server without browser prints opens it too.
+    ...(namesNotebook(options)
+      ? []
+      : [`--ServerApp.root_dir=${ROOT}`, `--LabApp.default_url=/lab/tree/${path.relative(ROOT, EXAMPLE)}`]),
     // One Ctrl-C ends the server, without a question that nobody may be there to answer.
     '--ServerApp.answer_yes=True',
     '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate',
