@@ -27,7 +27,7 @@ export interface Child {
   readonly pid: number;
   readonly exit: Promise<ExitStatus>;
   /** Sends a signal to the process and all that it started, as a terminal would. */
-  signalGroup(signal: NodeJS.Signals): void;
+  readonly signalGroup: (signal: NodeJS.Signals) => void;
 }
 
 /** The descriptor number under which the child inherits its segment. */

@@ -73,9 +73,8 @@ export function writeChildConnectionFile(
   clientPath: string,
   directory: string,
 ): ChildConnection {
-  const { curve_publickey: _public, curve_secretkey: _secret, ...rest } = client;
   const connection: ConnectionFile = {
-    ...rest,
+    ...client,
     transport: 'ipc',
     ip: join(directory, 'k'),
     shell_port: 1,
@@ -84,6 +83,8 @@ export function writeChildConnectionFile(
     iopub_port: 4,
     hb_port: 5,
   };
+  delete connection.curve_publickey;
+  delete connection.curve_secretkey;
   const path = join(directory, basename(clientPath));
   writeFileSync(path, JSON.stringify(connection), { mode: 0o600 });
   return { connection, path };
