@@ -28,7 +28,7 @@ export interface PeakSplit {
 /** A line is named in the headline if it held at least this share of the peak. */
 const DOMINANT_SHARE = 0.5;
 /** Characters of it that the headline shows; the picture has it all. */
-const LONGEST_CODE = 60;
+const LONGEST_CODE = 44;
 
 /** How much of the peak was still held at the end. */
 export function splitPeak({ peakBytes, retainedBytes, residentBeforeBytes }: Report): PeakSplit {

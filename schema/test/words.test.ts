@@ -86,7 +86,7 @@ describe('the answer in words', () => {
   test('names the peak, its parts and the line that held most of it', () => {
     expect(words(fixture('pandas'))).toBe(
       'Peak 1.9 GiB on top of 512.0 MiB in use before: 1.0 GiB is kept, 907.0 MiB was temporary. ' +
-        '63 % at line 3, late = merged[merged.dep_delay > 15].copy().sort_values("de…',
+        '63 % at line 3, late = merged[merged.dep_delay > 15].copy()…',
     );
   });
 

@@ -137,7 +137,7 @@ export class Flamegraph {
     return Object.assign(() => undefined, {
       show: (event: MouseEvent, { data }: Node) => {
         if (event.currentTarget instanceof Element) {
-          this.#tooltip.show(data, event.currentTarget.getBoundingClientRect(), event.clientX);
+          this.#tooltip.show(data, event.currentTarget, event.clientX);
         }
       },
       hide: () => {
@@ -245,8 +245,7 @@ export class Flamegraph {
     const group = this.#canvas.querySelector('g.fil-focus');
     if (group !== null) {
       group.scrollIntoView({ block: 'nearest' });
-      const box = group.getBoundingClientRect();
-      this.#tooltip.show(frame, box, box.left);
+      this.#tooltip.show(frame, group, group.getBoundingClientRect().left);
     }
   }
 

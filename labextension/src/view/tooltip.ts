@@ -13,24 +13,32 @@ const GAP_PIXELS = 6;
 export class Tooltip {
   readonly #node = element('div', { class: 'fil-tooltip', attributes: { role: 'tooltip' } });
   readonly #report: Report;
-  readonly #hide = (): void => {
-    this.hide();
+  #anchor: Element | null = null;
+  #anchorTop = 0;
+  readonly #onScroll = (): void => {
+    // Something else may have scrolled.
+    if (this.#anchor !== null && Math.abs(this.#anchor.getBoundingClientRect().top - this.#anchorTop) >= 1) {
+      this.hide();
+    }
   };
 
   constructor(report: Report) {
     this.#report = report;
     this.#node.hidden = true;
     document.body.append(this.#node);
-    // The frame moves away under it.
-    window.addEventListener('scroll', this.#hide, { capture: true, passive: true });
+    // The frame would move away from under it.
+    window.addEventListener('scroll', this.#onScroll, { capture: true, passive: true });
   }
 
   /**
    * @param frame what to tell of.
-   * @param box where the frame is drawn, in the window.
+   * @param anchor the drawn frame.
    * @param left where to begin, in the window's pixels.
    */
-  show(frame: FlameFrame, box: DOMRect, left: number): void {
+  show(frame: FlameFrame, anchor: Element, left: number): void {
+    const box = anchor.getBoundingClientRect();
+    this.#anchor = anchor;
+    this.#anchorTop = box.top;
     this.#node.replaceChildren(...this.#content(frame));
     this.#node.hidden = false;
     const { width, height } = this.#node.getBoundingClientRect();
@@ -42,11 +50,12 @@ export class Tooltip {
   }
 
   hide(): void {
+    this.#anchor = null;
     this.#node.hidden = true;
   }
 
   dispose(): void {
-    window.removeEventListener('scroll', this.#hide, { capture: true });
+    window.removeEventListener('scroll', this.#onScroll, { capture: true });
     this.#node.remove();
   }
 
