@@ -6,9 +6,9 @@ import { type Frame, frameAt, isUserCode, placeLabel } from './places.js';
 import type { Report } from './report.js';
 import { formatBytes, formatSeconds, formatShare } from './units.js';
 
-/** A piece of a sentence: `strong` for what matters most, `code` for the user's own text. */
+/** A piece of a line: `strong` for what matters most, `soft` for what matters least, `code` for the user's own text. */
 export interface Phrase {
-  readonly kind: 'strong' | 'plain' | 'code';
+  readonly kind: 'strong' | 'plain' | 'soft' | 'code';
   readonly text: string;
 }
 
@@ -28,7 +28,7 @@ export interface PeakSplit {
 /** A line is named in the headline if it held at least this share of the peak. */
 const DOMINANT_SHARE = 0.5;
 /** Characters of it that the headline shows; the picture has it all. */
-const LONGEST_CODE = 44;
+const LONGEST_CODE = 80;
 
 /** How much of the peak was still held at the end. */
 export function splitPeak({ peakBytes, retainedBytes, residentBeforeBytes }: Report): PeakSplit {
@@ -87,32 +87,39 @@ export function topLines(report: Report, most: number): Line[] {
     .map(([row, bytes]) => ({ frame: frameAt(report, row), bytes }));
 }
 
-/** The answer in one line: the peak, its parts, and the line that held most of it. */
-export function headline(report: Report): Phrase[] {
+/** The answer in two lines: the peak and its parts; the line that held most of it, if one did, and how the run went. */
+export function headline(report: Report): Phrase[][] {
+  const run: Phrase = { kind: 'soft', text: runInWords(report) };
   if (report.peakBytes === 0) {
-    return [{ kind: 'strong', text: 'No memory was allocated' }];
+    return [[{ kind: 'strong', text: 'No memory was allocated' }], [run]];
   }
   const { residentBeforeBytes, keptBytes, temporaryBytes } = splitPeak(report);
   const before = residentBeforeBytes === null ? '' : ` on top of ${formatBytes(residentBeforeBytes)} in use before`;
+  const parts = `${before}: ${formatBytes(keptBytes)} is kept, ${formatBytes(temporaryBytes)} was temporary.`;
+  return [
+    [
+      { kind: 'strong', text: `Peak ${formatBytes(report.peakBytes)}` },
+      { kind: 'plain', text: parts },
+    ],
+    [...dominantLineInWords(report), run],
+  ];
+}
+
+function dominantLineInWords(report: Report): Phrase[] {
+  const line = dominantLine(report);
+  if (line === null) {
+    return [];
+  }
   const phrases: Phrase[] = [
-    { kind: 'strong', text: `Peak ${formatBytes(report.peakBytes)}` },
     {
       kind: 'plain',
-      text: `${before}: ${formatBytes(keptBytes)} is kept, ${formatBytes(temporaryBytes)} was temporary.`,
+      text: `${formatShare(line.bytes, report.peakBytes)} at ${placeLabel(line.frame, report.subject)}`,
     },
   ];
-  const line = dominantLine(report);
-  if (line !== null) {
-    const share = formatShare(line.bytes, report.peakBytes);
-    const { sourceLine } = line.frame;
-    phrases.push({
-      kind: 'plain',
-      text: ` ${share} at ${placeLabel(line.frame, report.subject)}${sourceLine && ', '}`,
-    });
-    if (sourceLine !== '') {
-      phrases.push({ kind: 'code', text: inShort(sourceLine) });
-    }
+  if (line.frame.sourceLine !== '') {
+    phrases.push({ kind: 'plain', text: ': ' }, { kind: 'code', text: inShort(line.frame.sourceLine) });
   }
+  phrases.push({ kind: 'soft', text: ' · ' });
   return phrases;
 }
 
@@ -122,23 +129,19 @@ function inShort(sourceLine: string): string {
   return characters.length <= LONGEST_CODE ? sourceLine : `${characters.slice(0, LONGEST_CODE - 1).join('')}…`;
 }
 
-/** What else there is to say of the run, under the headline: `4.8 s · ended with an error`. */
-export function subline(report: Report): string {
-  const parts = [formatSeconds(report.durationSeconds)];
-  switch (report.outcome.kind) {
+/** `4.8 s · ended with an error`. */
+function runInWords({ durationSeconds, outcome }: Report): string {
+  const duration = formatSeconds(durationSeconds);
+  switch (outcome.kind) {
     case 'completed':
-      break;
+      return duration;
     case 'error':
-      parts.push('ended with an error');
-      break;
+      return `${duration} · ended with an error`;
     case 'interrupted':
-      parts.push('was interrupted');
-      break;
+      return `${duration} · was interrupted`;
     case 'died':
-      parts.push('the process died');
-      break;
+      return `${duration} · the process died`;
   }
-  return parts.join(' · ');
 }
 
 /** Says what the picture leaves out; null if it leaves out nothing. */

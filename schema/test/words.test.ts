@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type Frame, isUserCode, libraryOf, placeLabel, shortFile } from '../places.js';
 import { parseReport, type Report } from '../report.js';
-import { dominantLine, headline, pruningStatement, splitPeak, subline, topLines } from '../summary.js';
+import { dominantLine, headline, pruningStatement, splitPeak, topLines } from '../summary.js';
 import { formatBytes, formatSeconds, formatShare } from '../units.js';
 
 function fixture(name: string): Report {
@@ -15,8 +15,8 @@ function frameIn(file: string, cell = -1): Frame {
 
 function words(report: Report): string {
   return headline(report)
-    .map(({ text }) => text)
-    .join('');
+    .map((phrases) => phrases.map(({ text }) => text).join(''))
+    .join('\n');
 }
 
 describe('units', () => {
@@ -85,8 +85,8 @@ describe('places', () => {
 describe('the answer in words', () => {
   test('names the peak, its parts and the line that held most of it', () => {
     expect(words(fixture('pandas'))).toBe(
-      'Peak 1.9 GiB on top of 512.0 MiB in use before: 1.0 GiB is kept, 907.0 MiB was temporary. ' +
-        '63 % at line 3, late = merged[merged.dep_delay > 15].copy()…',
+      'Peak 1.9 GiB on top of 512.0 MiB in use before: 1.0 GiB is kept, 907.0 MiB was temporary.\n' +
+        '63 % at line 3: late = merged[merged.dep_delay > 15].copy().sort_values("dep_delay") · 4.8 s',
     );
   });
 
@@ -113,7 +113,7 @@ describe('the answer in words', () => {
   });
 
   test('tells how the run ended', () => {
-    expect(subline({ ...fixture('small'), outcome: { kind: 'interrupted' } })).toBe('250 ms · was interrupted');
+    expect(words({ ...fixture('small'), outcome: { kind: 'interrupted' } })).toMatch(/ · 250 ms · was interrupted$/);
   });
 });
 

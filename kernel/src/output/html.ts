@@ -7,7 +7,7 @@ import { escapeUTF8 } from 'entities/escape';
 import { at } from '../../../schema/columns.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { type Line, headline, pruningStatement, subline, topLines } from '../../../schema/summary.js';
+import { type Line, type Phrase, headline, pruningStatement, topLines } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
 const MOST_LINES = 10;
@@ -24,24 +24,32 @@ const HEAT = ['#fdeaea', '#fbd9d7', '#f9c5c1', '#f6a9a4', '#f28e88', '#ee7d76'] 
 
 /** The headline, a table of the top lines, and a still flamegraph. */
 export function toStaticHtml(report: Report): string {
-  const words = headline(report)
-    .map(({ kind, text }) => {
-      const escaped = escapeUTF8(text);
-      return kind === 'strong' ? `<b>${escaped}</b>` : kind === 'code' ? `<code>${escaped}</code>` : escaped;
-    })
-    .join('');
+  const lines = headline(report).map((phrases) => `<div>${phrases.map(phraseHtml).join('')}</div>`);
   const pruned = pruningStatement(report);
   const remarks = [...report.notes.map((note) => note.text), ...(pruned === null ? [] : [pruned])];
   const title = report.title === null ? '' : `<div><b>${escapeUTF8(report.title)}</b></div>`;
   return [
     '<div>',
     title,
-    `<div>${words}</div>`,
-    `<div style="opacity: 0.7">${escapeUTF8(subline(report))}</div>`,
+    ...lines,
     report.peakBytes === 0 ? '' : table(report) + flamegraph(report),
     ...remarks.map((remark) => `<div style="opacity: 0.7">${escapeUTF8(remark)}</div>`),
     '</div>',
   ].join('');
+}
+
+function phraseHtml({ kind, text }: Phrase): string {
+  const escaped = escapeUTF8(text);
+  switch (kind) {
+    case 'strong':
+      return `<b>${escaped}</b>`;
+    case 'soft':
+      return `<span style="opacity: 0.7">${escaped}</span>`;
+    case 'code':
+      return `<code>${escaped}</code>`;
+    case 'plain':
+      return escaped;
+  }
 }
 
 function table(report: Report): string {

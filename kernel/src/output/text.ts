@@ -3,7 +3,7 @@
  */
 import type { Report } from '../../../schema/report.js';
 import { frameLabel } from '../../../schema/places.js';
-import { type Line, headline, pruningStatement, subline, topLines } from '../../../schema/summary.js';
+import { type Line, headline, pruningStatement, topLines } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
 /** It stands in every notebook beside the other forms. */
@@ -13,12 +13,8 @@ const LONGEST_LINE = 80;
 
 /** The headline and the top lines; less than a kilobyte of UTF-8, whatever the names are. */
 export function toPlainText(report: Report): string {
-  const words = headline(report)
-    .map((phrase) => phrase.text)
-    .join('');
   const lines = [
-    cut(words, 2 * LONGEST_LINE),
-    cut(subline(report), LONGEST_LINE),
+    ...headline(report).map((phrases) => cut(phrases.map(({ text }) => text).join(''), 2 * LONGEST_LINE)),
     '',
     ...topLines(report, MOST_LINES).map((line) => cut(textLine(line, report), LONGEST_LINE)),
   ];

@@ -57,7 +57,7 @@ function elementsIn(html: string): Set<string> {
   return new Set(Array.from(html.matchAll(/<\/?([^\s>]*)/g), (match) => match[1] ?? ''));
 }
 
-const OUR_ELEMENTS = new Set('div b code table thead tbody tr th td details summary'.split(' '));
+const OUR_ELEMENTS = new Set('div span b code table thead tbody tr th td details summary'.split(' '));
 const HOSTILE = [
   '<script>alert(1)</script>',
   '"><img src=x onerror=alert(1)>',
@@ -91,8 +91,8 @@ describe('the packed form', () => {
 describe('plain text', () => {
   test('has the headline and the top lines, most bytes first', () => {
     expect(forms(fixture('small')).text.split('\n')).toEqual([
-      'Peak 150.0 MiB: 100.0 MiB is kept, 50.0 MiB was temporary. 67 % at line 2, x = np.ones((100, 2**20), "b")',
-      '250 ms',
+      'Peak 150.0 MiB: 100.0 MiB is kept, 50.0 MiB was temporary.',
+      '67 % at line 2: x = np.ones((100, 2**20), "b") · 250 ms',
       '',
       '  100.0 MiB    67 %  line 2  x = np.ones((100, 2**20), "b")',
       '   50.0 MiB    33 %  load  helpers.py:12',
@@ -109,7 +109,7 @@ describe('plain text', () => {
   test('says so if nothing was allocated', () => {
     const nothing = buildReport(snapshotOfColumns({ parent: [0], code: [0], line: [0], peak: [0], filename: [], qualifiedName: [] }), contextOf());
     expect(forms(nothing).text).toBe('No memory was allocated\n1.5 s');
-    expect(elementsIn(forms(nothing).html)).toEqual(new Set(['div', 'b']));
+    expect(elementsIn(forms(nothing).html)).toEqual(new Set(['div', 'b', 'span']));
   });
 });
 
@@ -149,7 +149,7 @@ describe('text that user code can influence', () => {
     const { envelope, html } = forms(report);
     expect(unpacked(envelope)).toEqual(report);
     expect(Array.from(elementsIn(html)).filter((name) => !OUR_ELEMENTS.has(name))).toEqual([]);
-    for (const [, attributes = ''] of html.matchAll(/<div([^>]*)>/g)) {
+    for (const [, attributes = ''] of html.matchAll(/<(?:div|span)([^>]*)>/g)) {
       expect(attributes.replace(/ (title|style)="[^"]*"/g, '')).toBe('');
     }
     const page = toHtmlPage(report, TEMPLATE);

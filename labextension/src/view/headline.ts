@@ -2,7 +2,7 @@
  * The answer in words, and the peak's parts as a bar.
  */
 import type { Report } from '../../../schema/report.js';
-import { type Phrase, headline, splitPeak, subline } from '../../../schema/summary.js';
+import { type Phrase, headline, splitPeak } from '../../../schema/summary.js';
 import { formatBytes } from '../../../schema/units.js';
 import { element } from './dom.js';
 
@@ -11,10 +11,9 @@ export function headlineElement(report: Report): HTMLElement {
   if (report.title !== null) {
     parts.push(element('div', { class: 'fil-title' }, report.title));
   }
-  parts.push(
-    element('div', { class: 'fil-headline' }, ...headline(report).map(phraseElement)),
-    element('div', { class: 'fil-subline' }, subline(report)),
-  );
+  headline(report).forEach((phrases, nth) => {
+    parts.push(element('div', { class: nth === 0 ? 'fil-headline' : 'fil-subline' }, ...phrases.map(phraseElement)));
+  });
   if (report.peakBytes > 0) {
     parts.push(...splitElements(report));
   }
@@ -25,6 +24,8 @@ function phraseElement({ kind, text }: Phrase): Node | string {
   switch (kind) {
     case 'strong':
       return element('strong', {}, text);
+    case 'soft':
+      return element('span', { class: 'fil-soft' }, text);
     case 'code':
       return element('code', {}, text);
     case 'plain':

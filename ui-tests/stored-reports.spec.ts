@@ -1,0 +1,176 @@
+/**
+ * Reports that a notebook brings along, from anywhere: no kernel runs.
+ */
+import { expect, type Page, test } from '@playwright/test';
+import { toMimeBundle } from '../kernel/src/output/bundle.js';
+import { largeReport } from '../schema/fixtures/large-report.js';
+import { REPORT_MIME_TYPE, type ReportEnvelope } from '../schema/report.js';
+import { collectErrors, command, frame, openInLab, widthOf } from './lab.js';
+import { fixture, writeNotebook, writeReports } from './notebooks.js';
+
+test.describe.configure({ mode: 'serial' });
+
+const HOSTILE = '<img src=x onerror="window.hacked = true"><script>window.hacked = true</script>';
+
+let page: Page;
+let errors: string[];
+
+test.beforeAll(async ({ browser }) => {
+  page = await browser.newPage();
+  errors = collectErrors(page);
+});
+
+test.afterAll(async () => {
+  await page.close();
+});
+
+test('an untrusted notebook shows its reports', async () => {
+  writeReports('stored.ipynb', [fixture('pandas'), fixture('small')]);
+  await openInLab(page, 'stored.ipynb');
+  await expect(page.locator('.fil-report')).toHaveCount(2);
+  expect(
+    await page.evaluate(() => window.jupyterapp.shell.currentWidget?.content.widgets.map(({ model }) => model.trusted)),
+  ).toEqual([false, false]);
+  const report = page.locator('.fil-report').first();
+  await expect(report.locator('.fil-headline')).toContainText('Peak 1.9 GiB on top of 512.0 MiB in use before');
+  await expect(report.locator('.fil-pruned')).toContainText('40 frames too small to show are left out');
+  await expect(frame(report, 'NDFrame.copy pandas')).toBeVisible();
+});
+
+test('code in names, source lines and titles is shown, never run', async () => {
+  const report = fixture('small');
+  const { frames } = report;
+  const hostile = {
+    ...report,
+    title: HOSTILE,
+    frames: {
+      ...frames,
+      function: frames.function.map(() => HOSTILE),
+      sourceLine: frames.sourceLine.map(() => HOSTILE),
+      file: frames.file.map(() => HOSTILE),
+      cell: frames.cell.map(() => -1),
+    },
+  };
+  writeReports('hostile.ipynb', [hostile]);
+  await openInLab(page, 'hostile.ipynb');
+  await expect(page.locator('.fil-title')).toHaveText(HOSTILE);
+  await page.locator('.fil-report g.frame').nth(1).hover();
+  await expect(page.locator('.fil-tooltip:visible')).toContainText(HOSTILE);
+  expect(await page.evaluate(() => 'hacked' in window)).toBe(false);
+  await expect(page.locator('.fil-report img, .fil-tooltip img')).toHaveCount(0);
+});
+
+test('what cannot be read is said in place of the picture, with the text form below', async () => {
+  const bundle = toMimeBundle(fixture('small'));
+  const envelope = bundle[REPORT_MIME_TYPE] as ReportEnvelope;
+  const changed = (changes: Record<string, unknown>): Record<string, unknown> => ({
+    ...bundle,
+    [REPORT_MIME_TYPE]: { ...envelope, ...changes },
+  });
+  writeNotebook('unreadable.ipynb', [
+    changed({ version: 99 }),
+    changed({ data: envelope.data.slice(0, 400) }),
+    changed({ data: '???' }),
+    { ...bundle, [REPORT_MIME_TYPE]: [] },
+    bundle,
+  ]);
+  await openInLab(page, 'unreadable.ipynb');
+  const messages = page.locator('.fil-unreadable');
+  await expect(messages).toHaveCount(4);
+  await expect(messages.nth(0)).toContainText('This report has version 99');
+  await expect(messages.nth(1)).toContainText('Run the cell again');
+  await expect(messages.nth(2)).toContainText('not base64');
+  for (const message of await messages.all()) {
+    await expect(message.locator('pre')).toContainText('Peak 150.0 MiB');
+  }
+  await expect(page.locator('.fil-report:not(.fil-unreadable)')).toHaveCount(1);
+});
+
+test('a report of 5,000 nodes is drawn within half a second', async () => {
+  writeReports('large.ipynb', [fixture('small')]);
+  await openInLab(page, 'large.ipynb');
+  await expect(page.locator('.fil-report')).toHaveCount(1);
+  const drawn = await page.evaluate(
+    async ([mimeType, data]) => {
+      const rendermime = window.jupyterapp.shell.currentWidget?.content.rendermime;
+      const output = document.querySelector('.jp-OutputArea-output');
+      if (rendermime === undefined || output === null) {
+        throw new Error('There is no output to draw in.');
+      }
+      const milliseconds: number[] = [];
+      for (let run = 0; run < 5; run++) {
+        const began = performance.now();
+        const renderer = rendermime.createRenderer(mimeType);
+        output.append(renderer.node);
+        await renderer.renderModel(rendermime.createModel({ data, trusted: false }));
+        // The picture is there when the frame after the one that it was drawn in begins.
+        await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+        await new Promise((resolve) => requestAnimationFrame(resolve));
+        milliseconds.push(performance.now() - began);
+        if (renderer.node.querySelectorAll('g.frame').length < 100) {
+          throw new Error('The picture is not there.');
+        }
+        renderer.dispose();
+        renderer.node.remove();
+      }
+      return milliseconds;
+    },
+    [REPORT_MIME_TYPE, toMimeBundle(largeReport(5000))] as const,
+  );
+  console.log(`5,000 nodes, from data to picture: ${drawn.map((time) => time.toFixed(0)).join(', ')} ms`);
+  expect(Math.max(...drawn)).toBeLessThan(500);
+});
+
+test('without the extension, Lab shows the still form of an untrusted notebook', async () => {
+  const bundle = toMimeBundle(fixture('pandas'));
+  const still = await page.evaluate(
+    async ([html]) => {
+      const rendermime = window.jupyterapp.shell.currentWidget?.content.rendermime;
+      const renderer = rendermime?.createRenderer('text/html');
+      const output = document.querySelector('.jp-OutputArea-output');
+      if (rendermime === undefined || renderer === undefined || output === null) {
+        throw new Error('There is no output to draw in.');
+      }
+      output.append(renderer.node);
+      await renderer.renderModel(rendermime.createModel({ data: { 'text/html': html }, trusted: false }));
+      const boxes = Array.from(renderer.node.querySelectorAll<HTMLElement>('details div div'));
+      const colours = boxes.map((box) => getComputedStyle(box).backgroundColor);
+      const levels = new Set(boxes.map((box) => box.offsetTop));
+      return {
+        rows: renderer.node.querySelectorAll('tbody tr').length,
+        boxes: boxes.length,
+        levels: levels.size,
+        colours,
+      };
+    },
+    [bundle['text/html']] as const,
+  );
+  expect(still.rows).toBe(3);
+  expect(still.boxes).toBeGreaterThan(20);
+  expect(still.levels).toBe(8);
+  expect(still.colours).not.toContain('rgba(0, 0, 0, 0)');
+});
+
+test('Notebook 7 shows the same report', async () => {
+  writeReports('stored.ipynb', [fixture('pandas')]);
+  await page.goto('/notebooks/stored.ipynb');
+  const report = page.locator('.fil-report');
+  await expect(report).toHaveCount(1);
+  const line = frame(report, /line 2\s+merged/);
+  const before = await widthOf(line);
+  await line.click();
+  await expect.poll(() => widthOf(line)).toBeGreaterThan(2 * before);
+  await page.screenshot({ path: test.info().outputPath('notebook-7.png') });
+});
+
+test('nothing complained in the meantime', () => {
+  expect(errors).toEqual([]);
+});
+
+test.afterAll(async ({ browser }) => {
+  // Opening a notebook started its kernel.
+  const cleaner = await browser.newPage();
+  await openInLab(cleaner, 'large.ipynb').catch(() => undefined);
+  await command(cleaner, 'runningsessions:shutdown-all').catch(() => undefined);
+  await cleaner.close();
+});
