@@ -31,10 +31,7 @@ export default tseslint.config(
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: {
-      parserOptions: {
-        projectService: { allowDefaultProject: ['vitest.config.ts'] },
-        tsconfigRootDir: import.meta.dirname,
-      },
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
     },
     rules: {
       '@typescript-eslint/consistent-type-imports': 'error',
@@ -72,5 +69,5 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ['*.js', 'style/*.js', '{scripts,benchmarks}/**/*.mjs'], languageOptions: { globals: globals.node } },
+  { files: ['*.js', '**/*.mjs'], languageOptions: { globals: globals.node } },
 );

@@ -94,8 +94,8 @@ await script(async () => {
   if (workloads.length === 0) {
     throw new Failure(`No workload's name contains "${only}". They are in benchmarks/workloads.py.`);
   }
-  const rounds = quick ? 1 : 7;
-  const peerRounds = quick ? 1 : 2;
+  const rounds = quick ? 1 : 9;
+  const peerRounds = quick ? 1 : 3;
   const all = workloads.length * MODES.reduce((sum, mode) => sum + (isPeer(mode) ? peerRounds : rounds), 0);
   const started = performance.now();
   let done = 0;

@@ -1,7 +1,8 @@
-/** `node scripts/install-system-needs.mjs`: installs what the browser tests need of the machine, if it is missing. */
+/** `node scripts/install-system-needs.mjs`: installs what the tests need of the machine, if it is missing. */
 import { script } from './lib/process.mjs';
-import { installSystemNeeds } from './lib/system-needs.mjs';
+import { ALL_NEEDS, installSystemNeeds } from './lib/system-needs.mjs';
 
 await script(async () => {
-  console.log(`The browser tests use ${await installSystemNeeds()}.`);
+  await installSystemNeeds(ALL_NEEDS);
+  console.log('All that the tests need of this machine is there.');
 });

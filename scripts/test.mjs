@@ -5,25 +5,29 @@
 import { Failure, script } from './lib/process.mjs';
 import { setUp } from './lib/setup.mjs';
 import { SUITES } from './lib/suites.mjs';
+import { installSystemNeeds } from './lib/system-needs.mjs';
 
 /** @import { Counts } from './lib/results.mjs' */
-/** @import { Suite } from './lib/suites.mjs' */
 
-/** @param {Suite} suite @returns {Promise<Counts & { seconds: number }>} */
-async function outcomeOf(suite) {
-  const started = performance.now();
-  /** @type {Counts} */
-  let counts;
+/**
+ * Runs something that may fail with an explanation.
+ *
+ * @param {() => Promise<Counts>} work
+ * @returns {Promise<Counts>} its counts, or one failure.
+ */
+async function countsOf(work) {
   try {
-    counts = await suite.run();
+    return await work();
   } catch (error) {
     if (!(error instanceof Failure)) {
       throw error;
     }
-    counts = { passed: 0, failed: 1, failures: [error.message] };
+    return { passed: 0, failed: 1, failures: [error.message] };
   }
-  return { ...counts, seconds: (performance.now() - started) / 1000 };
 }
+
+/** @type {Counts} */
+const NOTHING = { passed: 0, failed: 0, failures: [] };
 
 await script(async () => {
   const names = process.argv.slice(2);
@@ -37,21 +41,34 @@ await script(async () => {
   const lines = [];
   let passed = 0;
   let failed = 0;
-  try {
+  /** @param {string} title @param {() => Promise<Counts>} work */
+  const count = async (title, work) => {
+    const started = performance.now();
+    const counts = await countsOf(work);
+    const seconds = (performance.now() - started) / 1000;
+    passed += counts.passed;
+    failed += counts.failed;
+    const figures = `${String(counts.passed).padStart(5)} passed ${String(counts.failed).padStart(3)} failed`;
+    lines.push(`${title.padEnd(44)}${figures} ${seconds.toFixed(0).padStart(5)} s`);
+    lines.push(...counts.failures.map((failure) => `    failed: ${failure}`));
+    return counts.failed === 0;
+  };
+
+  const suites = SUITES.filter(({ name }) => names.length === 0 || names.includes(name));
+  // Before set-up, as the native build takes GoogleTest in; a suite that misses something says so itself.
+  await count('What the machine needs', async () => {
+    await installSystemNeeds([...new Set(suites.flatMap((suite) => suite.needs))]);
+    return NOTHING;
+  });
+  const isSetUp = await count('Set-up', async () => {
     await setUp();
-  } catch (error) {
-    // Without set-up no suite can run; the count says so to whoever reads only the last line.
-    console.error(`\nFailed: ${error instanceof Error ? error.message : error}\n\n0 passed, 1 failed`);
-    return 1;
-  }
-  for (const suite of SUITES.filter(({ name }) => names.length === 0 || names.includes(name))) {
-    console.log(`\n== ${suite.title}`);
-    const outcome = await outcomeOf(suite);
-    passed += outcome.passed;
-    failed += outcome.failed;
-    const counts = `${String(outcome.passed).padStart(5)} passed ${String(outcome.failed).padStart(3)} failed`;
-    lines.push(`${suite.title.padEnd(46)}${counts} ${outcome.seconds.toFixed(0).padStart(5)} s`);
-    lines.push(...outcome.failures.map((failure) => `    failed: ${failure}`));
+    return NOTHING;
+  });
+  if (isSetUp) {
+    for (const suite of suites) {
+      console.log(`\n== ${suite.title}`);
+      await count(suite.title, suite.run);
+    }
   }
   console.log(`\n${lines.join('\n')}\n\n${passed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;

@@ -7,14 +7,16 @@ import { LOGS, NATIVE_BUILD, PYTHON, RESULTS, at } from './paths.mjs';
 import { run } from './process.mjs';
 import { countFile, countJunit, countPlaywright, countVitest } from './results.mjs';
 import { cmakeTool } from './setup-steps.mjs';
-import { installSystemNeeds } from './system-needs.mjs';
+import { findChromium } from './system-needs.mjs';
 
 /** @import { Counts } from './results.mjs' */
+/** @import { NeedName } from './system-needs.mjs' */
 
 /**
  * @typedef {object} Suite
  * @property {string} name by which it is chosen: `npm test -- unit`.
  * @property {string} title
+ * @property {readonly NeedName[]} needs of the machine; installed before set-up, which may build with them.
  * @property {() => Promise<Counts>} run
  */
 
@@ -69,10 +71,11 @@ async function checks() {
 
 /** @type {readonly Suite[]} */
 export const SUITES = [
-  { name: 'lint', title: 'Format, lint and type checks', run: checks },
+  { name: 'lint', title: 'Format, lint and type checks', needs: [], run: checks },
   {
     name: 'unit',
     title: 'Unit tests (vitest)',
+    needs: [],
     run: () =>
       runner('unit', 'unit.json', (text) => countVitest(JSON.parse(text)), process.execPath, [
         at('node_modules', 'vitest', 'vitest.mjs'),
@@ -84,7 +87,8 @@ export const SUITES = [
   },
   {
     name: 'native',
-    title: 'Tracker and addon (ctest)',
+    title: "Tracker's core (ctest)",
+    needs: ['googleTest'],
     run: () =>
       runner('native', 'native.xml', countJunit, cmakeTool('ctest'), [
         '--test-dir',
@@ -98,16 +102,22 @@ export const SUITES = [
   },
   {
     name: 'tracker',
-    title: 'Tracker under each Python of this machine (pytest)',
+    title: 'Programs under the tracker (pytest)',
+    needs: [],
     run: () => pytest('tracker', [at('native', 'test', 'python')]),
   },
-  { name: 'e2e', title: 'Notebooks on the kernel (pytest)', run: () => pytest('e2e', [at('kernel', 'e2e')]) },
+  {
+    name: 'e2e',
+    title: 'Notebooks on the kernel (pytest)',
+    needs: [],
+    run: () => pytest('e2e', [at('kernel', 'e2e')]),
+  },
   {
     name: 'ui',
     title: 'Browser (Playwright)',
-    run: async () => {
-      const chromium = await installSystemNeeds();
-      return runner(
+    needs: ['chromium', 'fonts'],
+    run: () =>
+      runner(
         'ui',
         'ui.json',
         (text) => countPlaywright(JSON.parse(text)),
@@ -119,14 +129,14 @@ export const SUITES = [
           at('ui-tests', 'playwright.config.ts'),
           '--reporter=list,json',
         ],
-        { PLAYWRIGHT_JSON_OUTPUT_NAME: path.join(RESULTS, 'ui.json'), FIL_CHROMIUM: chromium },
-      );
-    },
+        { PLAYWRIGHT_JSON_OUTPUT_NAME: path.join(RESULTS, 'ui.json'), FIL_CHROMIUM: findChromium() ?? '' },
+      ),
   },
-  { name: 'package', title: 'Wheel (pytest)', run: () => pytest('package', [at('scripts', 'test')]) },
+  { name: 'package', title: 'Wheel (pytest)', needs: [], run: () => pytest('package', [at('scripts', 'test')]) },
   {
     name: 'audit',
     title: 'Known vulnerabilities of what is shipped',
+    needs: [],
     run: async () => {
       const outcomes = [await auditNpm(), await auditPython()];
       const failures = outcomes.flatMap((outcome) => outcome.advisories);

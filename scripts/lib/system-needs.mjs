@@ -1,4 +1,4 @@
-/** What the browser tests need of the machine, beyond npm and pip: a Chromium and fonts to draw text with. */
+/** What some test suites need of the machine, beyond npm and pip. Installed with apt-get where that is possible. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -6,50 +6,81 @@ import { LOGS } from './paths.mjs';
 import { Failure, run } from './process.mjs';
 
 /** Where Debian, Ubuntu and Google put a Chromium; FIL_CHROMIUM names another. */
-const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-const PACKAGES = ['chromium', 'fonts-dejavu-core', 'fonts-liberation'];
+const CHROMIUMS =
+  process.env.FIL_CHROMIUM === undefined
+    ? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+    : [process.env.FIL_CHROMIUM];
 
-/** @returns {string | null} path of the browser for the tests */
-export function findChromium() {
-  const places = process.env.FIL_CHROMIUM === undefined ? PLACES : [process.env.FIL_CHROMIUM];
-  return places.find((place) => existsSync(place)) ?? null;
-}
+/** @returns {string | undefined} path of the browser for the tests */
+export const findChromium = () => CHROMIUMS.find((place) => existsSync(place));
 
-const hasFonts = () => spawnSync('fc-list', { encoding: 'utf8' }).stdout?.includes('.ttf') === true;
+/** GoogleTest for the unit tests of the tracker; the native build takes it in once it is there. */
+export const hasGoogleTest = () => existsSync('/usr/include/gtest/gtest.h');
+
+const hasFonts = () => /\.(ttf|otf)/.test(spawnSync('fc-list', { encoding: 'utf8' }).stdout ?? '');
 
 /**
- * Installs what is missing where that is possible: as root with apt-get. Does nothing if nothing is missing.
+ * @typedef {object} Need
+ * @property {string} what for a reader.
+ * @property {() => boolean} isMet
+ * @property {readonly string[]} packages Debian's.
+ * @property {string} otherwise what else the user can do.
+ */
+
+/** @satisfies {Record<string, Need>} */
+const NEEDS = {
+  chromium: {
+    what: `Chromium (looked for ${CHROMIUMS.join(', ')})`,
+    isMet: () => findChromium() !== undefined,
+    packages: ['chromium'],
+    otherwise: 'name a browser with FIL_CHROMIUM=/path/to/chromium',
+  },
+  fonts: {
+    what: 'fonts to draw text with',
+    isMet: hasFonts,
+    packages: ['fontconfig', 'fonts-dejavu-core', 'fonts-liberation'],
+    otherwise: 'install any TrueType font',
+  },
+  googleTest: {
+    what: 'GoogleTest (/usr/include/gtest/gtest.h)',
+    isMet: hasGoogleTest,
+    packages: ['libgtest-dev'],
+    otherwise: 'run the other suites only',
+  },
+};
+/** @typedef {keyof typeof NEEDS} NeedName */
+export const ALL_NEEDS = /** @type {readonly NeedName[]} */ (Object.keys(NEEDS));
+
+/**
+ * Installs what is missing of the named needs where that is possible: as root with apt-get. Does nothing if nothing is missing.
  *
- * @returns {Promise<string>} the browser's path.
+ * @param {readonly NeedName[]} names
  * @throws {Failure} saying what to install, where it is not possible.
  */
-export async function installSystemNeeds() {
-  const found = findChromium();
-  if (found !== null && hasFonts()) {
-    return found;
+export async function installSystemNeeds(names) {
+  const missing = names.map((name) => NEEDS[name]).filter((need) => !need.isMet());
+  if (missing.length === 0) {
+    return;
   }
-  const command = `apt-get install ${PACKAGES.join(' ')}`;
+  const packages = missing.flatMap((need) => need.packages);
+  const what = missing.map((need) => need.what).join(' and ');
+  const command = `apt-get install ${packages.join(' ')}`;
+  const hint = `install it (on Debian: ${command}), or ${missing.map((need) => need.otherwise).join(', ')}.`;
   const isRoot = process.getuid?.() === 0;
   if (!isRoot || spawnSync('apt-get', ['--version']).status !== 0) {
-    throw new Failure(
-      `The browser tests need Chromium (looked for ${PLACES.join(', ')}) and fonts.\n  What to do: install them ` +
-        `(on Debian: sudo ${command}), or name a browser: FIL_CHROMIUM=/path/to/chromium npm test`,
-    );
+    throw new Failure(`These tests need ${what}, and only root can install it with apt-get.\n  What to do: ${hint}`);
   }
   const log = path.join(LOGS, 'system-needs.log');
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  process.stdout.write('Installing Chromium and fonts with apt-get ... ');
+  process.stdout.write(`Installing ${packages.join(', ')} with apt-get ... `);
   const started = performance.now();
-  await run('apt-get', ['update'], { log, env });
-  await run('apt-get', ['install', '--yes', '--no-install-recommends', ...PACKAGES], {
-    log,
-    env,
-    hint: `run ${command} yourself`,
-  });
+  await run('apt-get', ['update'], { log, env, hint });
+  await run('apt-get', ['install', '--yes', '--no-install-recommends', ...packages], { log, env, hint });
   console.log(`${((performance.now() - started) / 1000).toFixed(1)} s`);
-  const installed = findChromium();
-  if (installed === null) {
-    throw new Failure(`apt-get installed ${PACKAGES.join(', ')}, but none of ${PLACES.join(', ')} exists.`);
+  const unmet = missing.filter((need) => !need.isMet());
+  if (unmet.length > 0) {
+    throw new Failure(
+      `apt-get installed ${packages.join(', ')}, yet ${unmet.map((need) => need.what).join(', ')} is missing.`,
+    );
   }
-  return installed;
 }
