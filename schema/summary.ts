@@ -27,6 +27,7 @@ export interface PeakSplit {
 
 /** A line is named in the headline if it held at least this share of the peak. */
 const DOMINANT_SHARE = 0.5;
+const SMALLEST_LINE_SHARE = 0.001;
 /** Characters of it that the headline shows; the picture has it all. */
 const LONGEST_CODE = 80;
 
@@ -62,7 +63,8 @@ export function dominantLine(report: Report): Line | null {
 
 /**
  * The lines that held the peak, most first: all memory is charged to the innermost line of the user's own code on its stack, and to the
- * innermost line at all where there is none. The bytes of all lines together are the peak.
+ * innermost line at all where there is none. The bytes of all lines together are the peak, but for lines with less than 0.1 % of it,
+ * which are left out.
  *
  * @param most how many lines at most.
  */
@@ -82,6 +84,7 @@ export function topLines(report: Report, most: number): Line[] {
     }
   }
   return [...bytesOfFrame]
+    .filter(([, bytes]) => bytes >= SMALLEST_LINE_SHARE * report.peakBytes)
     .sort(([, a], [, b]) => b - a)
     .slice(0, most)
     .map(([row, bytes]) => ({ frame: frameAt(report, row), bytes }));

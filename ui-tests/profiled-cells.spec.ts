@@ -140,7 +140,7 @@ test('nothing complained in the meantime', () => {
   expect(errors).toEqual([]);
 });
 
-/** The first profiled cell with its report, as the README shows it. */
+/** The first profiled cell with its report, as the README shows it; `npm run images` makes the README's pictures anew. */
 async function takePicture(name: string): Promise<void> {
   const cell = page
     .locator('.jp-CodeCell')
@@ -155,7 +155,8 @@ async function takePicture(name: string): Promise<void> {
   const box = await cell.boundingBox();
   expect(box).not.toBeNull();
   if (box !== null) {
-    await page.screenshot({ path: join(IMAGES, name), clip: box });
+    const path = process.env['FIL_UPDATE_IMAGES'] === '1' ? join(IMAGES, name) : test.info().outputPath(name);
+    await page.screenshot({ path, clip: box });
   }
 }
 

@@ -69,7 +69,7 @@ function tableRow({ frame, bytes }: Line, report: Report): string {
   return (
     `<tr><td ${right}>${formatBytes(bytes)}</td><td ${right}>${escapeUTF8(formatShare(bytes, report.peakBytes))}</td>` +
     `<td style="text-align: left">${escapeUTF8(where)}</td>` +
-    `<td style="text-align: left"><code>${escapeUTF8(frame.sourceLine)}</code></td></tr>`
+    `<td style="text-align: left">${frame.sourceLine && `<code>${escapeUTF8(frame.sourceLine)}</code>`}</td></tr>`
   );
 }
 
