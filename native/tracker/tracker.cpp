@@ -135,7 +135,7 @@ SiteId Tracker::site_of(const ExclusiveGuard& guard, const Thread& thread) {
   SiteId site = SiteId::root;
   if (thread.state != nullptr) [[likely]] {
     if (python::CallStack* stack = call_stack_of_this_thread()) {
-      site = stack->site(guard, tree_, python_, thread.state, epoch_);
+      site = stack->site(guard, thread.gil, tree_, python_, thread.state, epoch_);
     }
   }
   if (site != SiteId::root) [[likely]] {

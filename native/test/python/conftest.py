@@ -15,7 +15,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[2]
-BUNDLE = REPOSITORY / "filprofiler" / "_bundle"
+# Another build of the tracker can be tested: with sanitizers, say.
+BUNDLE = Path(os.environ.get("TRACKER_TEST_BUNDLE", REPOSITORY / "filprofiler" / "_bundle"))
 
 SUPPORTED = ("3.11", "3.12", "3.13")
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from conftest import BUNDLE, RunTracked
+from conftest import BUNDLE, REPOSITORY, RunTracked
 
 
 def test_nothing_of_ours_is_left_in_the_environment(run: RunTracked) -> None:
@@ -46,6 +46,37 @@ def test_a_forked_child_does_not_disturb_the_parents_report(run: RunTracked) -> 
     assert result.output == "7"
     assert result.peak_in("child_only") == 0
     assert 1_000_000 <= result.peak < 1_100_000
+
+
+def test_locals_of_deep_frames_are_the_programs_own(run: RunTracked) -> None:
+    # The canaries of deep stacks stand where locals() keeps its dict.
+    result = run("""
+        import gc, sys, weakref
+        class Big: pass
+        released = []
+        def down(depth, seen):
+            variable = depth
+            filler = [str(i) for i in range(3)]
+            if depth == 0:
+                filler = [str(i) for i in range(2000)]
+                frame, ok = sys._getframe(), True
+                while frame.f_code is down.__code__:
+                    names = frame.f_locals
+                    ok = ok and set(names) >= {"depth", "variable", "seen"} and names["variable"] == names["depth"]
+                    frame = frame.f_back
+                return ok
+            if depth % 7 == 0:
+                big = Big(); released.append(weakref.ref(big))
+                assert locals()["big"] is big and set(locals()) == {"depth", "seen", "variable", "filler", "big"}
+            return down(depth - 1, seen) and locals()["variable"] == depth and "other" not in locals()
+        tracker.begin([])
+        print(all(down(400, None) for _ in range(5)))
+        tracker.end()
+        gc.collect()
+        print([reference for reference in released if reference() is not None])
+    """)
+    assert result.errors == ""
+    assert result.output.splitlines() == ["True", "[]"]
 
 
 def test_tracemalloc_may_start_and_stop_at_any_time(run: RunTracked) -> None:
@@ -172,6 +203,6 @@ def test_a_shell_that_wraps_python_passes_the_tracker_on(python: str, tmp_path: 
         text=True,
         timeout=60,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(BUNDLE.parents[1])},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
     assert done.stdout.startswith("tracked"), done.stderr

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import BUNDLE, PYTHONS
+from conftest import BUNDLE, PYTHONS, REPOSITORY
 
 from filprofiler import _tracker
 
@@ -30,7 +30,7 @@ def test_a_preloaded_process_without_a_segment_is_told_so(python: str) -> None:
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "LD_PRELOAD": str(BUNDLE / "libfil_tracker.so"), "PYTHONPATH": str(BUNDLE.parents[1])},
+        env={**os.environ, "LD_PRELOAD": str(BUNDLE / "libfil_tracker.so"), "PYTHONPATH": str(REPOSITORY)},
     )
     assert "This process was not started by Fil" in done.stderr
 

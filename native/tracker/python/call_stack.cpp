@@ -31,25 +31,69 @@ std::size_t CallStack::find_level(const std::byte* frame, std::size_t below) con
 /// level is read only after the one inside it was found to lead to it, so no dead frame is touched. Instructions are
 /// compared by address: while no known code object has died (epoch_), an address stands for one instruction of one code
 /// object.
-std::size_t CallStack::verified_levels(const Interpreter& python, std::size_t joined) const {
+std::size_t CallStack::verified_levels(const Interpreter& python, std::size_t joined, Gil gil) {
+  while (mark_count_ != 0 && marks_[mark_count_ - 1].level > joined) {
+    --mark_count_;
+  }
   std::size_t same = joined + 1;
   const Level* level = &levels_[joined];
   const std::byte* frame = level->frame;
-  for (; level != levels_; --level) {
-    if (python.instruction(frame) != level->instruction) [[unlikely]] {
+  for (;;) {
+    const Level* stop = mark_count_ != 0 ? &levels_[marks_[mark_count_ - 1].level] : levels_;
+    for (; level != stop; --level) {
+      if (python.instruction(frame) != level->instruction) [[unlikely]] {
+        same = static_cast<std::size_t>(level - levels_);
+      }
+      if (python.previous(frame) != level[-1].frame) [[unlikely]] {
+        return not_found;
+      }
+      frame = independent(level[-1].frame);
+    }
+    // Callers of a frame that has not returned stand where they stood; it may itself have moved on, if it is where the
+    // walk began.
+    if (python.instruction(frame) != level->instruction) {
       same = static_cast<std::size_t>(level - levels_);
     }
-    if (python.previous(frame) != level[-1].frame) [[unlikely]] {
+    if (mark_count_ == 0) {
+      break;
+    }
+    if (canary_lives(python, frame, marks_[mark_count_ - 1].canary)) [[likely]] {
+      break;
+    }
+    --mark_count_;
+    if (level == levels_) {
+      break;
+    }
+    if (python.previous(frame) != level[-1].frame) {
       return not_found;
     }
-    frame = independent(level[-1].frame);
+    --level;
+    frame = level->frame;
   }
-  if (python.instruction(frame) != level->instruction) {
-    same = 0;
+  if (level == levels_ && !base_unchanged(python, frame)) {
+    return not_found;
   }
-  const bool same_base =
-      python.previous(frame) == base_frame_ && (base_frame_ == nullptr || python.code(base_frame_) == base_code_);
-  return same_base ? same : not_found;
+  if (gil == Gil::held && static_cast<std::size_t>(&levels_[joined] - level) > worth_a_canary) [[unlikely]] {
+    mark_level(python, joined - canary_distance);
+  }
+  return same;
+}
+
+bool CallStack::base_unchanged(const Interpreter& python, const std::byte* outermost) const {
+  return python.previous(outermost) == base_frame_ &&
+         (base_frame_ == nullptr || python.code(base_frame_) == base_code_);
+}
+
+/// Plants a canary at `level` or, where the frame can't bear one, a few levels further out.
+void CallStack::mark_level(const Interpreter& python, std::size_t level) {
+  const std::size_t last = mark_count_ != 0 ? marks_[mark_count_ - 1].level : 0;
+  for (std::size_t tries = 0; tries < canary_distance && level > last && mark_count_ < max_marks; ++tries, --level) {
+    const Canary canary = plant_canary(python, levels_[level].frame);
+    if (canary.object != nullptr) {
+      marks_[mark_count_++] = Mark{level, canary};
+      return;
+    }
+  }
 }
 
 /// The site of a frame that stands at `instruction`, called from `caller`.
@@ -67,11 +111,12 @@ inline SiteId CallStack::enter(const ExclusiveGuard& guard, CallTree& tree, cons
   return recent.site;
 }
 
-SiteId CallStack::site(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, const std::byte* thread,
-                       std::uint64_t epoch) {
+SiteId CallStack::site(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
+                       const std::byte* thread, std::uint64_t epoch) {
   if (epoch != epoch_) [[unlikely]] {
     epoch_ = epoch;
     depth_ = 0;
+    mark_count_ = 0;
     for (Recent& recent : recent_) {
       recent.instruction = nullptr;
     }
@@ -87,7 +132,7 @@ SiteId CallStack::site(const ExclusiveGuard& guard, CallTree& tree, const Interp
     if (window != 0) {
       const std::size_t level = find_level(frame, window);
       if (level != not_found) {
-        same = verified_levels(python, level);
+        same = verified_levels(python, level, gil);
         if (same != not_found) {
           joined = true;
           // Levels whose instruction moved on are entered again, from their cached frames.
@@ -100,6 +145,7 @@ SiteId CallStack::site(const ExclusiveGuard& guard, CallTree& tree, const Interp
           break;
         }
         window = 0;
+        mark_count_ = 0;
       }
     }
     if (!python.is_transparent(frame) && tree.is_boundary(python.code(frame))) {
@@ -116,6 +162,7 @@ SiteId CallStack::site(const ExclusiveGuard& guard, CallTree& tree, const Interp
 
   if (!joined) {
     same = 0;
+    mark_count_ = 0;
     base_frame_ = frame;
     base_code_ = frame != nullptr ? python.code(frame) : nullptr;
   }

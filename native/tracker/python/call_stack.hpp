@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "../call_tree.hpp"
+#include "canary.hpp"
 #include "interpreter.hpp"
 
 namespace fil::python {
@@ -18,7 +19,7 @@ class CallStack {
   static constexpr std::size_t max_depth = 1U << 16;
 
   /// For `thread`, whose frames the calling thread owns. SiteId::root if it has no frames.
-  SiteId site(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, const std::byte* thread,
+  SiteId site(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python, const std::byte* thread,
               std::uint64_t epoch);
 
  private:
@@ -36,13 +37,27 @@ class CallStack {
     SiteId site;
   };
 
+  /// A level whose frame has a canary: once it is reached, and lives, the levels outside it are as they were.
+  struct Mark {
+    std::size_t level;
+    Canary canary;
+  };
+
+  /// A walk that had to compare more levels than this plants a canary, so that the next one is shorter...
+  static constexpr std::size_t worth_a_canary = 48;
+  /// ... this many levels from where it began: innermost frames are too short-lived to bear one.
+  static constexpr std::size_t canary_distance = 16;
+  static constexpr std::size_t max_marks = max_depth / canary_distance;
+
   /// How many of the innermost cached levels are tried as the place where the current stack joins the cached one.
   static constexpr std::size_t join_window = 4;
   /// A power of two; 8 KiB, a quarter of a first-level cache.
   static constexpr std::size_t recent_capacity = 512;
 
   std::size_t find_level(const std::byte* frame, std::size_t below) const;
-  std::size_t verified_levels(const Interpreter& python, std::size_t joined) const;
+  std::size_t verified_levels(const Interpreter& python, std::size_t joined, Gil gil);
+  bool base_unchanged(const Interpreter& python, const std::byte* outermost) const;
+  void mark_level(const Interpreter& python, std::size_t level);
   SiteId enter(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, SiteId caller,
                const std::byte* frame, const std::byte* instruction);
 
@@ -52,6 +67,9 @@ class CallStack {
   const std::byte* base_frame_ = nullptr;
   const std::byte* base_code_ = nullptr;
   std::size_t depth_ = 0;
+  /// By rising level.
+  Mark marks_[max_marks];
+  std::size_t mark_count_ = 0;
   Recent recent_[recent_capacity];
   /// Outermost first.
   Level levels_[max_depth];

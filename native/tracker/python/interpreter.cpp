@@ -83,6 +83,11 @@ const char* Interpreter::find() {
   need("PyUnicode_GetLength", api_.string_length);
   need("PyUnicode_ReadChar", api_.string_character);
   need("PyCode_Type", api_.code_type);
+  need("PyDict_New", api_.dict_new);
+  need("PyGC_Disable", api_.gc_disable);
+  need("PyGC_Enable", api_.gc_enable);
+  need("PyDict_Type", api_.dict_type);
+  need("_Py_NoneStruct", api_.none);
   if (minor >= 12) {
     need("PyCode_AddWatcher", api_.add_code_watcher);
   }

@@ -38,6 +38,12 @@ struct Api {
   int (*code_line)(void* code, int offset);
   std::ptrdiff_t (*string_length)(void* string);
   std::uint32_t (*string_character)(void* string, std::ptrdiff_t index);
+  void* (*dict_new)();
+  int (*gc_disable)();
+  int (*gc_enable)();
+  /// PyDict_Type and _Py_NoneStruct, the variables.
+  std::byte* dict_type;
+  std::byte* none;
   /// 3.12 and later; null before.
   int (*add_code_watcher)(int (*callback)(int event, void* code));
   /// PyCode_Type, the variable.
@@ -72,6 +78,17 @@ class Interpreter final : public CodeReader {
   const std::byte* previous(const std::byte* frame) const { return load(frame, layout_->previous); }
   const std::byte* instruction(const std::byte* frame) const { return load(frame, layout_->instruction); }
   const std::byte* code(const std::byte* frame) const { return load(frame, layout_->code); }
+  /// The field of a frame that holds its locals() once somebody has asked for them.
+  const std::byte** locals_field(const std::byte* frame) const {
+    return reinterpret_cast<const std::byte**>(const_cast<std::byte*>(frame) + layout_->locals);
+  }
+  /// Whether the frame is that of a plain call of a function: not of a generator, a class body or a module.
+  bool is_function_call(const std::byte* frame) const {
+    constexpr std::uint8_t owned_by_thread = 0;
+    constexpr std::uint32_t co_optimized = 1;
+    return static_cast<std::uint8_t>(frame[layout_->owner]) == owned_by_thread &&
+           (*reinterpret_cast<const std::uint32_t*>(code(frame) + layout_->flags) & co_optimized) != 0;
+  }
   /// Frames that C code owns stand between Python frames since 3.12 and stand for nothing.
   bool is_transparent(const std::byte* frame) const {
     return layout_->owned_by_c != no_owner && static_cast<std::uint8_t>(frame[layout_->owner]) == layout_->owned_by_c;

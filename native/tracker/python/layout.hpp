@@ -10,6 +10,13 @@
 
 namespace fil::python {
 
+enum class CanaryKind : std::uint8_t {
+  /// An empty dict, as locals() would put there, told from others by its version.
+  versioned_dict,
+  /// None, which is immortal; since 3.13 nothing reads this field of a function's frame.
+  none_object,
+};
+
 struct Layout {
   /// CPython 3.`minor`.
   int minor;
@@ -26,14 +33,19 @@ struct Layout {
   std::size_t previous;
   std::size_t instruction;
   std::size_t owner;
+  std::size_t locals;
   /// Owner of frames that belong to C and stand for no Python code; `no_owner` where there are none.
   std::uint8_t owned_by_c;
 
   // PyCodeObject
   std::size_t filename;
   std::size_t qualified_name;
+  std::size_t flags;
   std::size_t first_line;
   std::size_t instructions;
+
+  /// What can stand in for a function's locals, see canary.hpp.
+  CanaryKind canary;
 };
 
 inline constexpr std::size_t no_c_frame = ~std::size_t{0};
@@ -48,11 +60,14 @@ inline constexpr Layout layouts[] = {
      .previous = 48,
      .instruction = 56,
      .owner = 69,
+     .locals = 24,
      .owned_by_c = no_owner,
      .filename = 112,
      .qualified_name = 128,
+     .flags = 48,
      .first_line = 72,
-     .instructions = 184},
+     .instructions = 184,
+     .canary = CanaryKind::versioned_dict},
     {.minor = 12,
      .interpreter = 16,
      .current_frame = 56,
@@ -61,11 +76,14 @@ inline constexpr Layout layouts[] = {
      .previous = 8,
      .instruction = 56,
      .owner = 70,
+     .locals = 40,
      .owned_by_c = 3,
      .filename = 112,
      .qualified_name = 128,
+     .flags = 48,
      .first_line = 68,
-     .instructions = 192},
+     .instructions = 192,
+     .canary = CanaryKind::versioned_dict},
     {.minor = 13,
      .interpreter = 16,
      .current_frame = 72,
@@ -74,11 +92,14 @@ inline constexpr Layout layouts[] = {
      .previous = 8,
      .instruction = 56,
      .owner = 70,
+     .locals = 40,
      .owned_by_c = 3,
      .filename = 112,
      .qualified_name = 128,
+     .flags = 48,
      .first_line = 68,
-     .instructions = 200},
+     .instructions = 200,
+     .canary = CanaryKind::none_object},
 };
 
 }  // namespace fil::python

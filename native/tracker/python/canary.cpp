@@ -1,0 +1,60 @@
+#include "canary.hpp"
+
+namespace fil::python {
+namespace {
+
+constexpr Canary no_canary{nullptr, 0};
+
+// PyObject.ob_type, and PyDictObject.ma_version_tag of 3.11 and 3.12.
+constexpr std::size_t type_offset = 8;
+constexpr std::size_t version_offset = 24;
+
+std::uint64_t version_of(const std::byte* dict) {
+  return *reinterpret_cast<const std::uint64_t*>(dict + version_offset);
+}
+
+bool is_dict(const Interpreter& python, const std::byte* object) {
+  return *reinterpret_cast<const std::byte* const*>(object + type_offset) == python.api().dict_type;
+}
+
+/// An empty dict. The program is in the middle of an allocation and expects no garbage collection there; 3.11 could
+/// start one.
+const std::byte* new_dict(const Interpreter& python) {
+  const bool collecting = python.api().gc_disable() != 0;
+  void* dict = python.api().dict_new();
+  if (collecting) {
+    python.api().gc_enable();
+  }
+  return static_cast<const std::byte*>(dict);
+}
+
+}  // namespace
+
+Canary plant_canary(const Interpreter& python, const std::byte* frame) {
+  if (!python.is_function_call(frame)) {
+    return no_canary;
+  }
+  const std::byte*& locals = *python.locals_field(frame);
+  if (python.layout().canary == CanaryKind::none_object) {
+    if (locals != nullptr && locals != python.api().none) {
+      return no_canary;
+    }
+    locals = python.api().none;
+    return Canary{locals, 0};
+  }
+  if (locals == nullptr) {
+    // The frame owns it from here on and drops it when it ends.
+    locals = new_dict(python);
+  }
+  if (locals == nullptr || !is_dict(python, locals)) {
+    return no_canary;
+  }
+  return Canary{locals, version_of(locals)};
+}
+
+bool canary_lives(const Interpreter& python, const std::byte* frame, const Canary& canary) {
+  const std::byte* locals = *python.locals_field(frame);
+  return locals == canary.object && (canary.version == 0 || version_of(locals) == canary.version);
+}
+
+}  // namespace fil::python
