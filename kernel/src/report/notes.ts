@@ -12,7 +12,7 @@ const DEGRADATION_TEXTS = {
   'allocator-replaced':
     "Other code replaced Python's memory allocator while memory was being tracked; from then on small Python objects are missing.",
   'tracker-memory-exhausted':
-    'Fil could not get memory for its own tables and stopped tracking early; later allocations are missing.',
+    'Fil could not get memory for its own tables; some blocks of memory are missing from the figures.',
 } satisfies Record<Snapshot['degradations'][number], string>;
 
 /** The notes of a report, in the order in which they are to be read. */

@@ -5,14 +5,6 @@ namespace {
 
 constexpr std::size_t not_found = ~std::size_t{0};
 
-/// Hides where a pointer came from. Comparing a loaded pointer with a cached one tells the compiler that they are
-/// equal; if it then goes on from the loaded one, each level waits for the load before it. From the cached one the
-/// levels overlap.
-inline const std::byte* independent(const std::byte* pointer) {
-  asm("" : "+r"(pointer));
-  return pointer;
-}
-
 }  // namespace
 
 /// Index of the cached level with this frame among the `join_window` levels below `below`, or not_found.
@@ -79,11 +71,6 @@ std::size_t CallStack::verified_levels(const Interpreter& python, std::size_t jo
   return same;
 }
 
-bool CallStack::base_unchanged(const Interpreter& python, const std::byte* outermost) const {
-  return python.previous(outermost) == base_frame_ &&
-         (base_frame_ == nullptr || python.code(base_frame_) == base_code_);
-}
-
 /// Plants a canary at `level` or, where the frame can't bear one, a few levels further out.
 void CallStack::mark_level(const Interpreter& python, std::size_t level) {
   const std::size_t last = mark_count_ != 0 ? marks_[mark_count_ - 1].level : 0;
@@ -96,23 +83,8 @@ void CallStack::mark_level(const Interpreter& python, std::size_t level) {
   }
 }
 
-/// The site of a frame that stands at `instruction`, called from `caller`.
-inline SiteId CallStack::enter(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, SiteId caller,
-                               const std::byte* frame, const std::byte* instruction) {
-  if (python.is_transparent(frame)) {
-    return caller;
-  }
-  const std::size_t place = (reinterpret_cast<std::uintptr_t>(instruction) >> 1) + index_of(caller) * std::size_t{31};
-  Recent& recent = recent_[place & (recent_capacity - 1)];
-  if (recent.instruction != instruction || recent.caller != caller) {
-    const std::byte* code = python.code(frame);
-    recent = Recent{instruction, caller, tree.site(guard, caller, code, python.offset_in_code(code, instruction))};
-  }
-  return recent.site;
-}
-
-SiteId CallStack::site(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
-                       const std::byte* thread, std::uint64_t epoch) {
+SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
+                       const std::byte* leaf, std::uint64_t epoch) {
   if (epoch != epoch_) [[unlikely]] {
     epoch_ = epoch;
     depth_ = 0;
@@ -126,7 +98,7 @@ SiteId CallStack::site(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
   std::size_t fresh = 0;
   std::size_t same = 0;
   std::size_t window = depth_;
-  const std::byte* frame = python.current_frame(thread);
+  const std::byte* frame = leaf;
   bool joined = false;
   while (frame != nullptr) {
     if (window != 0) {

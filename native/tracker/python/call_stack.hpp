@@ -20,7 +20,21 @@ class CallStack {
 
   /// For `thread`, whose frames the calling thread owns. SiteId::root if it has no frames.
   SiteId site(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python, const std::byte* thread,
-              std::uint64_t epoch);
+              std::uint64_t epoch) {
+    const std::byte* leaf = python.current_frame(thread);
+    // Most allocations are made by the function that made the last one.
+    if (epoch == epoch_ && depth_ != 0 && levels_[depth_ - 1].frame == leaf && callers_unchanged(python)) [[likely]] {
+      Level& top = levels_[depth_ - 1];
+      const std::byte* instruction = python.instruction(leaf);
+      if (instruction != top.instruction) {
+        const SiteId caller = depth_ == 1 ? SiteId::root : sites_[depth_ - 2];
+        top.instruction = instruction;
+        sites_[depth_ - 1] = enter(guard, tree, python, caller, leaf, instruction);
+      }
+      return sites_[depth_ - 1];
+    }
+    return walk(guard, gil, tree, python, leaf, epoch);
+  }
 
  private:
   /// What the walk compares. Kept apart from `sites_`: deep stacks are compared at every event, so each level is two
@@ -54,12 +68,57 @@ class CallStack {
   /// A power of two; 8 KiB, a quarter of a first-level cache.
   static constexpr std::size_t recent_capacity = 512;
 
+  /// Hides where a pointer came from. Comparing a loaded pointer with a cached one tells the compiler that they are
+  /// equal; if it then goes on from the loaded one, each level waits for the load before it. From the cached one the
+  /// levels overlap.
+  static const std::byte* independent(const std::byte* pointer) {
+    asm("" : "+r"(pointer));
+    return pointer;
+  }
+
+  /// Whether all levels but the innermost, whose frame is known to be current, stand where they stood; false also if
+  /// that takes a long look or a look at canaries, which is for walk() to do.
+  bool callers_unchanged(const Interpreter& python) const {
+    if (mark_count_ != 0 || depth_ > worth_a_canary) [[unlikely]] {
+      return false;
+    }
+    const Level* level = &levels_[depth_ - 1];
+    const std::byte* frame = level->frame;
+    for (; level != levels_; --level) {
+      if (python.previous(frame) != level[-1].frame) {
+        return false;
+      }
+      frame = independent(level[-1].frame);
+      if (python.instruction(frame) != level[-1].instruction) {
+        return false;
+      }
+    }
+    return base_unchanged(python, frame);
+  }
+  bool base_unchanged(const Interpreter& python, const std::byte* outermost) const {
+    return python.previous(outermost) == base_frame_ &&
+           (base_frame_ == nullptr || python.code(base_frame_) == base_code_);
+  }
+
+  SiteId walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python, const std::byte* leaf,
+              std::uint64_t epoch);
   std::size_t find_level(const std::byte* frame, std::size_t below) const;
   std::size_t verified_levels(const Interpreter& python, std::size_t joined, Gil gil);
-  bool base_unchanged(const Interpreter& python, const std::byte* outermost) const;
   void mark_level(const Interpreter& python, std::size_t level);
+  /// The site of a frame that stands at `instruction`, called from `caller`.
   SiteId enter(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, SiteId caller,
-               const std::byte* frame, const std::byte* instruction);
+               const std::byte* frame, const std::byte* instruction) {
+    if (python.is_transparent(frame)) {
+      return caller;
+    }
+    const std::size_t place = (reinterpret_cast<std::uintptr_t>(instruction) >> 1) + index_of(caller) * std::size_t{31};
+    Recent& recent = recent_[place & (recent_capacity - 1)];
+    if (recent.instruction != instruction || recent.caller != caller) {
+      const std::byte* code = python.code(frame);
+      recent = Recent{instruction, caller, tree.site(guard, caller, code, python.offset_in_code(code, instruction))};
+    }
+    return recent.site;
+  }
 
   /// Of the deaths of code objects that the caches know; after another, their addresses may name others.
   std::uint64_t epoch_ = 0;
