@@ -1,10 +1,11 @@
 /**
- * Bundles the Node side into filprofiler/_bundle/fil.cjs, one CommonJS script without dependencies, and puts zeromq's addon beside it.
- * Started by the set-up once npm's packages are there.
+ * Bundles the Node side into filprofiler/_bundle/fil.cjs, one CommonJS script without dependencies, and puts zeromq's addon beside it,
+ * and the licences of all packages that a bundle or the report's page can contain. Started by the set-up once npm's packages are there.
  */
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as esbuild from 'esbuild';
+import { shippedPackages } from './lib/audit.mjs';
 import { BUNDLE, ROOT, at } from './lib/paths.mjs';
 
 // zeromq ships several builds; this one asks for the oldest glibc of those that carry all features (the others need glibc 2.38).
@@ -44,3 +45,18 @@ await esbuild.build({
   legalComments: 'eof',
   logLevel: 'info',
 });
+
+/** @param {string} name of an npm package @returns {string} name, version and licence texts */
+function licenceOf(name) {
+  const directory = at('node_modules', name);
+  /** @type {{ version: string, license: string }} */
+  const { version, license } = JSON.parse(readFileSync(path.join(directory, 'package.json'), 'utf8'));
+  const files = readdirSync(directory).filter((file) => /^licen[cs]e/i.test(file));
+  const texts = files.map((file) => readFileSync(path.join(directory, file), 'utf8').trim());
+  return [`${name} ${version}: ${license}`, ...texts].join('\n\n');
+}
+
+/** @type {Parameters<typeof shippedPackages>[0]} */
+const lock = JSON.parse(readFileSync(at('package-lock.json'), 'utf8'));
+const licences = [...shippedPackages(lock)].sort().map(licenceOf);
+writeFileSync(path.join(BUNDLE, 'THIRD_PARTY_LICENSES.txt'), `${licences.join(`\n\n${'-'.repeat(80)}\n\n`)}\n`);

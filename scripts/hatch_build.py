@@ -9,7 +9,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUILT = ("libfil_tracker.so", "filprofiler.node", "zeromq.node", "fil.cjs", "report.html")
+BUILT = ("libfil_tracker.so", "filprofiler.node", "zeromq.node", "fil.cjs", "report.html", "THIRD_PARTY_LICENSES.txt")
 LAB_EXTENSION = "share/jupyter/labextensions/filprofiler"
 KERNEL_SPEC = "share/jupyter/kernels/filprofile"
 INSTALL_JSON = {

@@ -90,7 +90,7 @@ const kernelBundle = {
   id: 'kernel-bundle',
   title: 'Bundling the kernel proxy',
   inputs: ['kernel/src', 'schema', 'scripts/build-kernel-bundle.mjs', 'package-lock.json'],
-  outputs: ['filprofiler/_bundle/fil.cjs', 'filprofiler/_bundle/zeromq.node'],
+  outputs: ['fil.cjs', 'zeromq.node', 'THIRD_PARTY_LICENSES.txt'].map((name) => `filprofiler/_bundle/${name}`),
   facts: () => [String(packageJson().version)],
   run: (log) => run(process.execPath, [at('scripts', 'build-kernel-bundle.mjs')], { log }),
 };

@@ -68,7 +68,14 @@ def test_the_wheel_is_of_one_platform_and_every_python_3(wheel: Path) -> None:
 def test_the_wheel_holds_all_that_was_built_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     bundle = {Path(name).name for name in names if name.startswith("filprofiler/_bundle/")}
-    assert bundle == {"libfil_tracker.so", "filprofiler.node", "zeromq.node", "fil.cjs", "report.html"}
+    assert bundle == {
+        "libfil_tracker.so",
+        "filprofiler.node",
+        "zeromq.node",
+        "fil.cjs",
+        "report.html",
+        "THIRD_PARTY_LICENSES.txt",
+    }
     shared = {name.split(".data/data/", 1)[1] for name in names if ".data/data/" in name}
     assert "share/jupyter/kernels/filprofile/kernel.json" in shared
     assert {
