@@ -37,6 +37,7 @@ class Report(TypedDict):
     id: int
     bundle: dict[str, Any]
     files: list[str]
+    filesProblem: str | None
 
 
 class _Reply(TypedDict):
@@ -45,6 +46,7 @@ class _Reply(TypedDict):
     reason: NotRequired[str]
     bundle: NotRequired[dict[str, Any]]
     files: NotRequired[list[str]]
+    filesProblem: NotRequired[str | None]
 
 
 class ControlError(RuntimeError):
@@ -88,7 +90,13 @@ class ControlClient:
             ControlError: if there is none.
         """
         reply = self._ask({"type": "end", "outcome": outcome, "outputDirectory": output_directory}, REPORT_SECONDS)
-        return {"type": "report", "id": reply["id"], "bundle": reply.get("bundle", {}), "files": reply.get("files", [])}
+        return {
+            "type": "report",
+            "id": reply["id"],
+            "bundle": reply.get("bundle", {}),
+            "files": reply.get("files", []),
+            "filesProblem": reply.get("filesProblem"),
+        }
 
     def _ask(self, message: dict[str, object], seconds: float) -> _Reply:
         if os.getpid() != self._pid:

@@ -10,7 +10,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, Intera
 from filprofiler import _control
 from filprofiler._cells import KnownCells
 from filprofiler._control import Outcome
-from filprofiler._profiling import Profile, ProfilingError
+from filprofiler._profiling import Profile, ProfilingError, writable_directory
 from filprofiler._request import Request, is_inside_cell, parse_cell, parse_options, without_magic
 
 CHOOSE_KERNEL = (
@@ -27,14 +27,26 @@ CHOOSE_KERNEL = (
     'Choose the kernel "Python 3 with Fil" (in JupyterLab: Kernel > Change Kernel...) and run the cell again.'
 )
 
+# Call stacks of a cell begin below the frame that runs its code.
+_RUN_CELL = InteractiveShell.run_code.__code__
+
 
 class _Cell:
-    """A cell of the running thread that asked to be profiled."""
+    """A cell that asked to be profiled, while it runs."""
 
-    def __init__(self, request: Request, info: ExecutionInfo) -> None:
-        self.request = request
+    def __init__(self, info: ExecutionInfo, begin: Callable[[], Profile | None]) -> None:
         self.info = info
         self.profile: Profile | None = None
+        self._begin: Callable[[], Profile | None] | None = begin
+        self._thread = threading.get_ident()
+
+    def visit(self, tree: ast.AST) -> ast.AST:
+        """Begins tracking: called as the last AST transformer, when the cell has been compiled and is about to run."""
+        # Not for the cell of a subshell beside it, and once: magics in the cell transform code too.
+        if self._begin is not None and threading.get_ident() == self._thread:
+            begin, self._begin = self._begin, None
+            self.profile = begin()
+        return tree
 
 
 class _ThreadState(threading.local):
@@ -71,13 +83,6 @@ class CellProfiler:
             self._shell.events.unregister(event, callback)
         self._shell.magics_manager.magics["cell"].pop("filprofile", None)
 
-    def visit(self, tree: ast.AST) -> ast.AST:
-        """Begins tracking: called as the last AST transformer, when the cell has been compiled and is about to run."""
-        cell = self._state.cell
-        if cell is not None and cell.profile is None:
-            cell.profile = self._begin(cell.request, cell.info.cell_id, _run_cell_boundary)
-        return tree
-
     def filprofile(self, line: str, cell: str) -> Any:
         """Profile the memory of a cell: which lines held it at its peak.
 
@@ -90,7 +95,8 @@ class CellProfiler:
         request = parse_options(line, body=cell)
         for problem in request.problems:
             _say(problem)
-        profile = None if request.is_empty else self._begin(request, None, _run_body.__code__)
+        number = self._shell.execution_count - 1
+        profile = None if request.is_empty else self._begin(request, number, None, _run_body.__code__)
         outcome: Outcome = "error"
         try:
             result = _run_body(self._shell, cell)
@@ -100,7 +106,7 @@ class CellProfiler:
             raise
         finally:
             if profile is not None:
-                self._end(profile, outcome, request)
+                self._end(profile, outcome)
         return result
 
     def _before_cell(self, info: ExecutionInfo) -> None:
@@ -112,8 +118,11 @@ class CellProfiler:
         for problem in request.problems:
             _say(problem)
         if not request.is_empty:
-            self._state.cell = _Cell(request, info)
-            self._shell.ast_transformers.append(self)
+            # The counter has been raised already for a cell that gets a number.
+            number = self._shell.execution_count - 1 if info.store_history else None
+            cell = _Cell(info, lambda: self._begin(request, number, info.cell_id, _RUN_CELL))
+            self._state.cell = cell
+            self._shell.ast_transformers.append(cell)
 
     def _after_code(self) -> None:
         """Ends tracking before others' callbacks run, such as matplotlib's, which draws figures."""
@@ -128,40 +137,46 @@ class CellProfiler:
         if cell is None or (result is not None and result.info is not cell.info):
             return
         self._state.cell = None
-        self._shell.ast_transformers.remove(self)
+        self._shell.ast_transformers.remove(cell)
         if cell.profile is not None:
-            self._end(cell.profile, _outcome(result), cell.request)
+            self._end(cell.profile, _outcome(result))
 
-    def _begin(self, request: Request, cell_id: str | None, boundary: Any) -> Profile | None:
-        shell = self._shell
-        # The counter of a cell that is in the history has been raised already.
-        subject = {"kind": "cell", "executionCount": shell.execution_count - 1, "cellId": cell_id}
-        parent = getattr(shell, "parent_header", {})
+    def _begin(self, request: Request, number: int | None, cell_id: str | None, boundary: CodeType) -> Profile | None:
+        parent = getattr(self._shell, "parent_header", {})
         try:
             return Profile(
-                subject,
+                {"kind": "cell", "executionCount": number, "cellId": cell_id},
                 boundaries=[boundary],
                 title=request.title,
                 cells=self._cells.take_new,
                 parent_header=parent.get("header", parent) or None,
+                output_directory=_directory_for(request),
             )
         except ProfilingError as reason:
             _say(f"this cell runs without being profiled: {reason}.")
             return None
 
-    def _end(self, profile: Profile, outcome: Outcome, request: Request) -> None:
-        output = request.output_directory
+    def _end(self, profile: Profile, outcome: Outcome) -> None:
         try:
-            report = profile.report(outcome, output and str(Path(output).expanduser().absolute()))
+            report = profile.report(outcome)
         except ProfilingError as reason:
             _say(f"there is no report: {reason}.")
             return
         self._shell.display_pub.publish(report["bundle"], metadata={})
-        if report["files"]:
+        if report["filesProblem"]:
+            _say(f"{report['filesProblem']}.")
+        elif report["files"]:
             sys.stdout.write(f"The report is also in {', '.join(report['files'])}\n")
 
 
-_run_cell_boundary = InteractiveShell.run_code.__code__
+def _directory_for(request: Request) -> str | None:
+    if request.output_directory is None:
+        return None
+    try:
+        return writable_directory(request.output_directory)
+    except ProfilingError as reason:
+        _say(f"{reason}.")
+        return None
 
 
 def _run_body(shell: InteractiveShell, body: str) -> Any:

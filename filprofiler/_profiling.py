@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import CodeType
 
 from filprofiler import _control, _tracker
@@ -16,6 +17,23 @@ class ProfilingError(RuntimeError):
 _one_at_a_time = threading.Lock()
 
 
+def writable_directory(path: str | Path) -> str:
+    """The absolute path of a directory for report files, which is made if it does not exist.
+
+    To be called before profiling begins: nobody wants to learn at the end of a long run that there is no report.
+
+    Raises:
+        ProfilingError: if it can't be made.
+    """
+    directory = Path(path).expanduser().absolute()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"the report can't be written into {directory}: {error.strerror}"
+        raise ProfilingError(msg) from error
+    return str(directory)
+
+
 class Profile:
     """A running profile. Tracking stops at :meth:`stop`; :meth:`report` gives the report of what was tracked."""
 
@@ -27,6 +45,7 @@ class Profile:
         title: str | None = None,
         cells: Callable[[], list[CellSource]] = list,
         parent_header: Mapping[str, object] | None = None,
+        output_directory: str | None = None,
     ) -> None:
         """Begins tracking.
 
@@ -36,6 +55,7 @@ class Profile:
             title: the user's words for it.
             cells: makes the notebook's cells that are new to the proxy.
             parent_header: that of the request that runs it.
+            output_directory: where report files are written at the end; see :func:`writable_directory`.
 
         Raises:
             ProfilingError: if another profile is running, or the tracker or the proxy refuses.
@@ -48,6 +68,7 @@ class Profile:
             msg = "another profile is running, and there is one at a time"
             raise ProfilingError(msg)
         self._client = client
+        self._output_directory = output_directory
         self._tracking = False
         self._announced = False
         self._restore_pools: Callable[[], None] | None = None
@@ -72,7 +93,7 @@ class Profile:
             restore, self._restore_pools = self._restore_pools, None
             restore()
 
-    def report(self, outcome: Outcome, output_directory: str | None = None) -> Report:
+    def report(self, outcome: Outcome) -> Report:
         """Ends the profile and returns its report.
 
         Raises:
@@ -80,7 +101,7 @@ class Profile:
         """
         try:
             self.stop()
-            return self._client.end(outcome, output_directory)
+            return self._client.end(outcome, self._output_directory)
         except (_control.ControlError, _tracker.TrackerError) as error:
             raise ProfilingError(str(error)) from error
         finally:

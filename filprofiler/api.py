@@ -1,7 +1,7 @@
 """Profiling from Python code."""
 
 from collections.abc import Callable
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,14 +33,18 @@ def profile(code_to_profile: Callable[[], T], path: str | PathLike[str]) -> T:
             'Run this code in Jupyter with the kernel "Python 3 with Fil".'
         )
         raise RuntimeError(msg)
-    return _profile_here(code_to_profile, str(Path(fspath(path)).expanduser().absolute()))
+    return _profile_here(code_to_profile, Path(path))
 
 
-def _profile_here(function: Callable[[], T], directory: str) -> T:
-    from filprofiler._profiling import Profile
+def _profile_here(function: Callable[[], T], path: Path) -> T:
+    from filprofiler._profiling import Profile, ProfilingError, writable_directory
 
     name = getattr(function, "__qualname__", None) or repr(function)
-    running = Profile({"kind": "call", "name": name}, boundaries=[_profile_here.__code__])
+    running = Profile(
+        {"kind": "call", "name": name},
+        boundaries=[_profile_here.__code__],
+        output_directory=writable_directory(path),
+    )
     outcome: Outcome = "error"
     try:
         result = function()
@@ -49,5 +53,7 @@ def _profile_here(function: Callable[[], T], directory: str) -> T:
         outcome = "interrupted"
         raise
     finally:
-        running.report(outcome, directory)
+        problem = running.report(outcome)["filesProblem"]
+    if problem is not None:
+        raise ProfilingError(problem)
     return result

@@ -76,6 +76,8 @@ export const ControlReply = z.discriminatedUnion('type', [
     bundle: z.record(z.string(), z.unknown()),
     /** Files that were written, absolute. */
     files: z.array(z.string()),
+    /** Why files that were asked for were not written; a sentence for the user, null if all is well. */
+    filesProblem: z.nullable(z.string()),
   }),
 ]);
 export type ControlReply = z.infer<typeof ControlReply>;

@@ -125,20 +125,29 @@ class Kernel:
 
     def collect(self, request: str, *, timeout: float = TIMEOUT, during: Callable[[], None] | None = None) -> Result:
         """What is published for a request until it is idle."""
-        result = Result({})
+        return self.collect_all([request], timeout=timeout, during=during)[request]
+
+    def collect_all(
+        self, requests: list[str], *, timeout: float = TIMEOUT, during: Callable[[], None] | None = None
+    ) -> dict[str, Result]:
+        """The same for requests that run at the same time."""
+        results = {request: Result({}) for request in requests}
+        running = set(requests)
         deadline = time.monotonic() + timeout
-        while True:
+        while running:
             message = self.client.get_iopub_msg(timeout=max(0.0, deadline - time.monotonic()))
-            if message["parent_header"].get("msg_id") != request:
+            request = message["parent_header"].get("msg_id")
+            if request not in results:
                 continue
             if message["msg_type"] == "status":
                 if message["content"]["execution_state"] == "idle":
-                    return result
+                    running.discard(request)
                 continue
-            result.messages.append(message)
+            results[request].messages.append(message)
             if message["msg_type"] == "stream" and during is not None:
                 during, call = None, during
                 call()
+        return results
 
     def reply(self, request: str, *, timeout: float = TIMEOUT) -> dict[str, Any]:
         deadline = time.monotonic() + timeout

@@ -1,7 +1,7 @@
 /**
  * The built files that stand beside the bundle, and the native addon among them: the one place that loads it.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type * as Native from '../../native/addon/index.js';
@@ -10,6 +10,7 @@ import { reasonOf, StartFailure } from './failure.js';
 export type Addon = typeof Native;
 export type { Counters, Segment, Snapshot } from '../../native/addon/index.js';
 
+const TRACKER = 'libfil_tracker.so';
 const REINSTALL = 'Reinstall filprofiler, or run `npm run build` in a checkout.';
 
 /** Path of a built file, beside the bundle that is running. */
@@ -40,19 +41,25 @@ export function loadAddon(): Addon {
 }
 
 /**
- * Path of the tracker, checked to be one that this addon can read and this machine can load: the dynamic linker only warns about a
- * library that it can't preload, and the program would run untracked.
+ * Path by which the tracker can be preloaded. It is checked to be one that this addon can read and this machine can load: the dynamic
+ * linker only warns about a library that it can't preload, and the program would run untracked.
  *
+ * @param privateDirectory for a link, if Fil is installed in a path that LD_PRELOAD can't name: it separates by spaces and colons.
  * @throws {StartFailure} saying what is wrong with it.
  */
-export function checkedTracker(addon: Addon): string {
-  const path = bundled('libfil_tracker.so');
+export function preloadableTracker(addon: Addon, privateDirectory: string): string {
+  const path = bundled(TRACKER);
   if (!existsSync(path)) {
     throw new StartFailure(`Fil's tracker is missing: ${path} does not exist. ${REINSTALL}`);
   }
-  const reason = addon.whyNotPreloadable(path);
+  let preloadable = path;
+  if (/[\s:]/.test(path)) {
+    preloadable = join(privateDirectory, TRACKER);
+    symlinkSync(path, preloadable);
+  }
+  const reason = addon.whyNotPreloadable(preloadable);
   if (reason !== null) {
     throw new StartFailure(`Fil's tracker ${path} can't be used: ${reason} ${REINSTALL}`);
   }
-  return path;
+  return preloadable;
 }

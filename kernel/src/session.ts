@@ -2,12 +2,13 @@
  * One profiled process: begins and ends its profiles and makes their reports, while it runs or after it died. Both front doors, the
  * kernel and the command line, own one.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CellSource, ControlReply, ControlRequest } from '../../schema/control.js';
 import { CONTROL_VERSION } from '../../schema/control.js';
 import type { Report, ReportOutcome } from '../../schema/report.js';
 import type { Segment } from './addon.js';
+import { reasonOf } from './failure.js';
 import { toMimeBundle } from './output/bundle.js';
 import { toHtmlPage } from './output/files.js';
 import { buildReport } from './report/build.js';
@@ -55,8 +56,12 @@ export class Session {
         return this.begin(request);
       case 'end': {
         const report = this.end({ kind: request.outcome });
-        const files = request.outputDirectory === null ? [] : writeReportFiles(report, request.outputDirectory);
-        return { type: 'report', id: request.id, bundle: toMimeBundle(report), files };
+        return {
+          type: 'report',
+          id: request.id,
+          bundle: toMimeBundle(report),
+          ...filesOf(report, request.outputDirectory),
+        };
       }
     }
   }
@@ -123,9 +128,24 @@ export class Session {
   }
 }
 
-/** Writes the report for any browser; returns the absolute names of the files. */
+/** The files of an answer. That they can't be written is no reason to lose the report. */
+function filesOf(report: Report, directory: string | null): { files: string[]; filesProblem: string | null } {
+  if (directory === null) {
+    return { files: [], filesProblem: null };
+  }
+  try {
+    return { files: writeReportFiles(report, directory), filesProblem: null };
+  } catch (error) {
+    return { files: [], filesProblem: `the report could not be written into ${directory}: ${reasonOf(error)}` };
+  }
+}
+
+/**
+ * Writes the report for any browser into an existing directory; returns the absolute names of the files.
+ *
+ * @throws {Error} if it can't be written.
+ */
 export function writeReportFiles(report: Report, directory: string): string[] {
-  mkdirSync(directory, { recursive: true });
   const page = join(directory, 'index.html');
   writeFileSync(page, toHtmlPage(report));
   return [page];

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Dealer, Router, Subscriber, XPublisher } from 'zeromq';
 import { reasonOf, StartFailure } from '../failure.js';
 import { type Channel, type ConnectionFile, endpoint } from './connection.js';
+import type { RunningCells } from './running-cells.js';
 import { open, parseObject, publication, type Signer } from './wire.js';
 
 /** No message is ever dropped or held back: with ZeroMQ's default marks a flood of output loses messages. */
@@ -26,8 +27,7 @@ export interface ChannelOptions {
   readonly client: ConnectionFile;
   readonly child: ConnectionFile;
   readonly signer: Signer;
-  /** Sees every message on its way from the child's iopub. */
-  readonly observe: (frames: readonly Buffer[]) => void;
+  readonly cells: RunningCells;
 }
 
 export class Channels {
@@ -93,7 +93,7 @@ export class Channels {
 
   /** Connects to the child and forwards until {@link close}. */
   start(): void {
-    const { child } = this.#options;
+    const { child, cells } = this.#options;
     const heartbeat = this.#fronts.get('hb');
     if (heartbeat instanceof Router) {
       // Answered here: a child that is busy starting, or holds the GIL, is not dead.
@@ -111,7 +111,14 @@ export class Channels {
           return front.send(frames);
         });
         // Requests wait until we hear what the child publishes, or the output of the first would be lost.
-        void this.#listening.then(() => this.#pump(front, (frames) => dealer.send(frames)));
+        void this.#listening.then(() =>
+          this.#pump(front, (frames) => {
+            if (channel === 'shell') {
+              cells.observeRequest(frames);
+            }
+            return dealer.send(frames);
+          }),
+        );
       }
     }
     this.#subscriber.subscribe();
@@ -160,7 +167,7 @@ export class Channels {
     if (this.#isWelcome(frames)) {
       return Promise.resolve();
     }
-    this.#options.observe(frames);
+    this.#options.cells.observePublication(frames);
     return this.publish(frames);
   }
 

@@ -1,7 +1,5 @@
 /** The user's process: ipykernel with the tracker preloaded, in a session of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { symlinkSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Addon, Segment } from '../addon.js';
 import { reasonOf, StartFailure } from '../failure.js';
 
@@ -12,8 +10,8 @@ export interface ChildOptions {
   readonly args: readonly string[];
   readonly addon: Addon;
   readonly segment: Segment;
+  /** Path of the library to preload. */
   readonly tracker: string;
-  readonly privateDirectory: string;
   readonly control: { readonly endpoint: string; readonly key: string };
   /** Absolute path of the connection file that clients know. */
   readonly clientConnectionFile: string;
@@ -78,14 +76,13 @@ function pidOf(child: ChildProcess, python: string): Promise<number> {
 }
 
 function environmentOf(options: ChildOptions): NodeJS.ProcessEnv {
-  const { addon, control } = options;
+  const { addon, control, tracker } = options;
   const { FIL_NODE_OPTIONS: nodeOptions, ...env } = process.env;
-  const preload = preloadable(options.tracker, options.privateDirectory);
   return {
     ...env,
     // filprofiler.kernel hid the user's from our Node; it is meant for what the user starts.
     ...(nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions }),
-    LD_PRELOAD: env['LD_PRELOAD'] ? `${preload}:${env['LD_PRELOAD']}` : preload,
+    LD_PRELOAD: env['LD_PRELOAD'] ? `${tracker}:${env['LD_PRELOAD']}` : tracker,
     [addon.environmentNames.segmentDescriptor]: String(SEGMENT_DESCRIPTOR),
     [addon.environmentNames.parentPid]: String(process.pid),
     JPY_PARENT_PID: String(process.pid),
@@ -93,14 +90,4 @@ function environmentOf(options: ChildOptions): NodeJS.ProcessEnv {
     FIL_CONTROL_KEY: control.key,
     FIL_CLIENT_CONNECTION_FILE: options.clientConnectionFile,
   };
-}
-
-/** LD_PRELOAD separates by spaces and colons and knows no quotes: a path with one of them gets another name. */
-function preloadable(tracker: string, privateDirectory: string): string {
-  if (!/[\s:]/.test(tracker)) {
-    return tracker;
-  }
-  const link = join(privateDirectory, 'libfil_tracker.so');
-  symlinkSync(tracker, link);
-  return link;
 }

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
-import { checkedTracker, loadAddon } from '../addon.js';
+import { loadAddon, preloadableTracker } from '../addon.js';
 import { reasonOf, StartFailure } from '../failure.js';
 import { type Child, startChild } from './child.js';
 import {
@@ -40,7 +40,6 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   const client = readConnectionFile(clientFile);
   const signer = signerOf(client, clientFile);
   const addon = loadAddon();
-  const tracker = checkedTracker(addon);
   const segment = new addon.Segment();
 
   const privateDirectory = makePrivateDirectory();
@@ -60,8 +59,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     args: ['-m', 'filprofiler.child', '-f', behind.path],
     addon,
     segment,
-    tracker,
-    privateDirectory,
+    tracker: preloadableTracker(addon, privateDirectory),
     control,
     clientConnectionFile: clientFile,
   });
@@ -84,9 +82,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     client,
     child: behind.connection,
     signer,
-    observe: (frames) => {
-      cells.observe(frames);
-    },
+    cells,
   });
   const bound = await channels.bind();
   if (JSON.stringify(bound) !== JSON.stringify(client)) {
