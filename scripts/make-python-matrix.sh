@@ -18,7 +18,12 @@ fi
 command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq debootstrap >/dev/null; }
 
 # The first URI of a main Debian archive, from either format of sources.
-mirror=$({ grep -hE '^URIs:' /etc/apt/sources.list.d/*.sources | awk '{print $2}'; grep -hE '^deb ' /etc/apt/sources.list | awk '{print $2}'; } 2>/dev/null | grep -E '/debian/?$' | head -n 1)
+mirror=$(
+  {
+    awk '/^URIs:/ {print $2}' /etc/apt/sources.list.d/*.sources
+    awk '/^deb / {for (i = 2; i <= NF; i++) if ($i ~ /^http/) print $i}' /etc/apt/sources.list
+  } 2>/dev/null | awk '/\/debian\/?$/ {print; exit}'
+) || true
 : "${mirror:?no Debian mirror found in the sources of apt}"
 
 rm -rf "$root"

@@ -63,9 +63,11 @@ FIL_EXPORT std::int32_t fil_walk(FilFrame* frames, std::int32_t capacity) {
     const std::byte* filename = nullptr;
     const std::byte* name = nullptr;
     readable = read_own_memory(frame + layout.owner, &owner, 1);
-    if (readable && owner != layout.owned_by_c) {
+    if (readable && owner < fil::python::first_owner_in_c) {
       FilFrame& row = frames[count];
-      readable = read_pointer(frame, layout.code, code) && read_pointer(frame, layout.instruction, instruction) &&
+      readable = read_pointer(frame, layout.code, code);
+      code = fil::python::Interpreter::untagged(code);
+      readable = readable && read_pointer(frame, layout.instruction, instruction) &&
                  read_pointer(code, layout.filename, filename) && read_pointer(code, layout.qualified_name, name) &&
                  read_own_memory(code + layout.first_line, &row.first_line, sizeof(row.first_line));
       if (!readable) {

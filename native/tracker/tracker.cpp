@@ -62,6 +62,11 @@ const char* Tracker::why_unfit() {
       return problem;
     }
   }
+  // Also the check of the layout's first offset; the self-test of filprofiler/_tracker.py checks the others.
+  if (const std::byte* running = python_.running_thread();
+      running == nullptr || !python_.of_main_interpreter(running)) {
+    return "Tracking can only be begun by Python code of the main interpreter.";
+  }
   return nullptr;
 }
 

@@ -18,7 +18,7 @@ REPOSITORY = HERE.parents[2]
 # Another build of the tracker can be tested: with sanitizers, say.
 BUNDLE = Path(os.environ.get("TRACKER_TEST_BUNDLE", REPOSITORY / "filprofiler" / "_bundle"))
 
-SUPPORTED = ("3.11", "3.12", "3.13")
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
 
 def _version_of(python: str) -> tuple[str, str] | None:
@@ -37,7 +37,11 @@ def _version_of(python: str) -> tuple[str, str] | None:
 
 
 def _find_pythons() -> dict[str, str]:
-    """One interpreter per supported version: the running one, those on PATH, pyenv's."""
+    """One interpreter per supported version: TRACKER_TEST_PYTHONS, or the running one, those on PATH, pyenv's."""
+    wrappers = os.environ.get("TRACKER_TEST_PYTHONS")
+    if wrappers is not None:
+        # Scripts that enter a chroot, say: what they call themselves inside can't be started from here.
+        return {known[0]: each for each in wrappers.split(":") if (known := _version_of(each)) is not None}
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [sys.executable]
     candidates += [str(path) for path in sorted(pyenv.glob("3.*/bin/python3"))]

@@ -77,7 +77,10 @@ class Interpreter final : public CodeReader {
   }
   const std::byte* previous(const std::byte* frame) const { return load(frame, layout_->previous); }
   const std::byte* instruction(const std::byte* frame) const { return load(frame, layout_->instruction); }
-  const std::byte* code(const std::byte* frame) const { return load(frame, layout_->code); }
+  const std::byte* code(const std::byte* frame) const { return untagged(load(frame, layout_->code)); }
+  static const std::byte* untagged(const std::byte* reference) {
+    return reinterpret_cast<const std::byte*>(reinterpret_cast<std::uintptr_t>(reference) & ~reference_tags);
+  }
   /// The field of a frame that holds its locals() once somebody has asked for them.
   const std::byte** locals_field(const std::byte* frame) const {
     return reinterpret_cast<const std::byte**>(const_cast<std::byte*>(frame) + layout_->locals);
@@ -91,7 +94,7 @@ class Interpreter final : public CodeReader {
   }
   /// Frames that C code owns stand between Python frames since 3.12 and stand for nothing.
   bool is_transparent(const std::byte* frame) const {
-    return layout_->owned_by_c != no_owner && static_cast<std::uint8_t>(frame[layout_->owner]) == layout_->owned_by_c;
+    return static_cast<std::uint8_t>(frame[layout_->owner]) >= first_owner_in_c;
   }
   std::uint32_t offset_in_code(const std::byte* code, const std::byte* instruction) const {
     return static_cast<std::uint32_t>(instruction - (code + layout_->instructions));

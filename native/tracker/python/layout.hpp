@@ -34,8 +34,6 @@ struct Layout {
   std::size_t instruction;
   std::size_t owner;
   std::size_t locals;
-  /// Owner of frames that belong to C and stand for no Python code; `no_owner` where there are none.
-  std::uint8_t owned_by_c;
 
   // PyCodeObject
   std::size_t filename;
@@ -49,7 +47,11 @@ struct Layout {
 };
 
 inline constexpr std::size_t no_c_frame = ~std::size_t{0};
-inline constexpr std::uint8_t no_owner = 0xff;
+/// _PyInterpreterFrame.owner: threads 0, generators 1, frame objects 2; from here on C code, whose frames (3.12 and
+/// later) stand for no Python code.
+inline constexpr std::uint8_t first_owner_in_c = 3;
+/// Tags of a stack reference, which a frame's code is since 3.14; no bits of an address before.
+inline constexpr std::uintptr_t reference_tags = 3;
 
 inline constexpr Layout layouts[] = {
     {.minor = 11,
@@ -61,7 +63,6 @@ inline constexpr Layout layouts[] = {
      .instruction = 56,
      .owner = 69,
      .locals = 24,
-     .owned_by_c = no_owner,
      .filename = 112,
      .qualified_name = 128,
      .flags = 48,
@@ -77,7 +78,6 @@ inline constexpr Layout layouts[] = {
      .instruction = 56,
      .owner = 70,
      .locals = 40,
-     .owned_by_c = 3,
      .filename = 112,
      .qualified_name = 128,
      .flags = 48,
@@ -93,12 +93,41 @@ inline constexpr Layout layouts[] = {
      .instruction = 56,
      .owner = 70,
      .locals = 40,
-     .owned_by_c = 3,
      .filename = 112,
      .qualified_name = 128,
      .flags = 48,
      .first_line = 68,
      .instructions = 200,
+     .canary = CanaryKind::none_object},
+    {.minor = 14,
+     .interpreter = 16,
+     .current_frame = 72,
+     .c_frame_current = no_c_frame,
+     .code = 0,
+     .previous = 8,
+     .instruction = 56,
+     .owner = 74,
+     .locals = 40,
+     .filename = 112,
+     .qualified_name = 128,
+     .flags = 48,
+     .first_line = 68,
+     .instructions = 208,
+     .canary = CanaryKind::none_object},
+    {.minor = 15,
+     .interpreter = 16,
+     .current_frame = 72,
+     .c_frame_current = no_c_frame,
+     .code = 0,
+     .previous = 8,
+     .instruction = 56,
+     .owner = 74,
+     .locals = 40,
+     .filename = 112,
+     .qualified_name = 128,
+     .flags = 48,
+     .first_line = 68,
+     .instructions = 208,
      .canary = CanaryKind::none_object},
 };
 
