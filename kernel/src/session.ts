@@ -25,7 +25,7 @@ interface Profile {
 }
 
 export interface SessionOptions {
-  readonly segment: Segment;
+  readonly segment: Pick<Segment, 'counters' | 'snapshot'>;
   /** Pid of the process, for its resident memory. */
   readonly pid: number;
   /** Version of filprofiler, for its reports. */

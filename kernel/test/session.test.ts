@@ -1,0 +1,129 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type ControlRequest, CONTROL_VERSION } from '../../schema/control.js';
+import { parseReport, REPORT_MIME_TYPE } from '../../schema/report.js';
+import type { Snapshot } from '../src/addon.js';
+import { Session } from '../src/session.js';
+
+/** 1000 bytes allocated in line 2 of the cell "/tmp/cell.py", half of them still held. */
+const SNAPSHOT: Snapshot = {
+  state: 'attached',
+  session: 1,
+  currentBytes: 500,
+  peakBytes: 1000,
+  siteCount: 2,
+  pid: 1,
+  pythonVersion: '3.12.1',
+  beganAtSeconds: 10,
+  endedAtSeconds: 12.5,
+  parent: Uint32Array.of(0, 0),
+  code: Uint32Array.of(0xffffffff, 0),
+  line: Int32Array.of(0, 2),
+  peakSiteBytes: Float64Array.of(0, 1000),
+  currentSiteBytes: Float64Array.of(0, 500),
+  codes: { filename: ['/tmp/cell.py'], qualifiedName: ['<module>'], firstLine: Int32Array.of(1) },
+  degradations: [],
+  consistent: true,
+};
+
+const HELLO: ControlRequest = {
+  type: 'hello',
+  id: 1,
+  version: CONTROL_VERSION,
+  pid: 1,
+  pythonVersion: '3.12.1',
+  workingDirectory: '/',
+};
+const BEGIN: ControlRequest = {
+  type: 'begin',
+  id: 2,
+  subject: { kind: 'cell', executionCount: 7, cellId: null },
+  title: 'A title',
+  cells: [{ filename: '/tmp/cell.py', executionCount: 7, source: 'x = 1\ny = load()' }],
+  parentHeader: { msg_id: 'request' },
+};
+const END: ControlRequest = { type: 'end', id: 3, outcome: 'completed', outputDirectory: null };
+
+let session: Session;
+beforeEach(() => {
+  const segment = { counters: () => ({ ...SNAPSHOT, state: 'tracking' as const }), snapshot: () => SNAPSHOT };
+  session = new Session({ segment, pid: process.pid, version: '1.2.3' });
+});
+
+describe('a session', () => {
+  test('answers the end of a profile with its report as a MIME bundle', () => {
+    expect(session.handle(HELLO)).toEqual({ type: 'ok', id: 1 });
+    expect(session.handle(BEGIN)).toEqual({ type: 'ok', id: 2 });
+    const reply = session.handle(END);
+    expect(reply).toMatchObject({ type: 'report', id: 3, files: [], filesProblem: null });
+    expect(reply.type === 'report' && Object.keys(reply.bundle)).toContain(REPORT_MIME_TYPE);
+  });
+
+  test('makes reports of what was said about the process, the cells and the profile', () => {
+    session.handle(HELLO);
+    session.handle(BEGIN);
+    const report = parseReport(session.end({ kind: 'died', exitCode: null, signal: 'SIGKILL' }));
+    expect(report).toMatchObject({
+      title: 'A title',
+      peakBytes: 1000,
+      retainedBytes: 500,
+      durationSeconds: 2.5,
+      outcome: { kind: 'died', signal: 'SIGKILL' },
+      producer: { name: 'filprofiler', version: '1.2.3', python: '3.12.1' },
+    });
+    expect(report.residentBeforeBytes).toBeGreaterThan(1_000_000);
+    expect(report.frames.file).toContain('Cell [7]');
+    expect(report.frames.sourceLine).toContain('y = load()');
+  });
+
+  test('remembers the cells of earlier profiles', () => {
+    session.handle(BEGIN);
+    session.handle(END);
+    session.handle({ ...BEGIN, cells: [] });
+    expect(session.end({ kind: 'completed' }).frames.file).toContain('Cell [7]');
+  });
+
+  test('runs one profile at a time', () => {
+    expect(session.running).toBeNull();
+    session.handle(BEGIN);
+    expect(session.running).toMatchObject({ title: 'A title' });
+    expect(session.handle({ ...BEGIN, id: 9 })).toMatchObject({ type: 'refused', id: 9 });
+    session.handle(END);
+    expect(session.running).toBeNull();
+    expect(session.handle({ ...BEGIN, id: 10 })).toEqual({ type: 'ok', id: 10 });
+  });
+
+  test('has no report where no profile runs', () => {
+    expect(() => session.handle(END)).toThrow(/No profile is running/);
+  });
+
+  test('refuses a process of another version', () => {
+    expect(session.handle({ ...HELLO, version: CONTROL_VERSION + 1 })).toMatchObject({
+      type: 'refused',
+      reason: expect.stringContaining('Restart the kernel') as string,
+    });
+  });
+});
+
+describe('report files', () => {
+  let directory: string;
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'session-test-'));
+  });
+  afterEach(() => {
+    rmSync(directory, { recursive: true });
+  });
+
+  test('that can’t be written are a problem to tell, and the report is there', () => {
+    session.handle(BEGIN);
+    const missing = join(directory, 'missing');
+    const reply = session.handle({ ...END, outputDirectory: missing });
+    expect(reply).toMatchObject({
+      type: 'report',
+      files: [],
+      filesProblem: expect.stringContaining(missing) as string,
+    });
+  });
+});
