@@ -1,6 +1,9 @@
 """What the report of a profiled cell says."""
 
+import time
+
 import pytest
+import zmq
 from test_cell_semantics import cell
 
 
@@ -180,3 +183,33 @@ def test_thread_pools_have_one_thread_while_profiling_and_their_own_number_after
     assert kernel.run("threads() == before").value == "True"
     kernel.run("%%filprofile\n1/0")
     assert kernel.run("threads() == before").value == "True"
+
+
+def test_while_a_large_report_is_made_the_kernel_goes_on_forwarding(kernel):
+    # 3 ** 9 call stacks for each of 9 functions, about 200,000 call sites.
+    kernel.run(
+        "def define(n):\n"
+        "    source = '\\n'.join(f'def f{i}(d):\\n    held.append(bytearray(600))\\n"
+        "    return [g(d - 1) for g in functions[:3]] if d else None' for i in range(n))\n"
+        "    names = {'held': [], 'functions': []}\n"
+        "    exec(source, names)\n"
+        "    names['functions'] += [names[f'f{i}'] for i in range(n)]\n"
+        "    return names['functions']\n"
+        "functions = define(9)"
+    )
+    request = kernel.client.execute("%%filprofile\nfor f in functions: f(9)")
+    longest_pause = 0.0
+    with zmq.Context() as context, context.socket(zmq.REQ) as heart:
+        heart.linger = 0
+        heart.connect(f"tcp://127.0.0.1:{kernel.manager.hb_port}")
+        while not kernel.client.shell_channel.msg_ready():
+            start = time.monotonic()
+            heart.send(b"beat")
+            assert heart.poll(10_000)
+            heart.recv()
+            longest_pause = max(longest_pause, time.monotonic() - start)
+            time.sleep(0.005)
+    report = kernel.collect(request).report
+    kernel.reply(request)
+    assert report.data["pruned"]["nodes"] > 30_000
+    assert longest_pause < 0.25

@@ -3,9 +3,11 @@
  */
 // First, before anything that takes time to load: from here on signals are kept.
 import './proxy/signals.js';
+import { isMainThread } from 'node:worker_threads';
 import { Command } from 'commander';
 import { reasonOf, StartFailure } from './failure.js';
 import { runKernel } from './proxy/kernel.js';
+import { serveAsWorker } from './report-job.js';
 
 const program = new Command('fil').description(
   'The part of filprofiler that runs in Node; started by its Python package.',
@@ -32,5 +34,9 @@ function fail(error: unknown): never {
   process.exit(1);
 }
 
-process.on('uncaughtException', fail);
-program.parseAsync().catch(fail);
+if (isMainThread) {
+  process.on('uncaughtException', fail);
+  program.parseAsync().catch(fail);
+} else {
+  serveAsWorker();
+}

@@ -2,16 +2,13 @@
  * One profiled process: begins and ends its profiles and makes their reports, while it runs or after it died. Both front doors, the
  * kernel and the command line, own one.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { CellSource, ControlReply, ControlRequest } from '../../schema/control.js';
 import { CONTROL_VERSION } from '../../schema/control.js';
 import type { Report, ReportOutcome } from '../../schema/report.js';
-import type { Segment } from './addon.js';
-import { reasonOf } from './failure.js';
-import { toMimeBundle } from './output/bundle.js';
-import { toHtmlPage } from './output/files.js';
-import { buildReport } from './report/build.js';
+import type { Segment, Snapshot } from './addon.js';
+import { perform, type ReportOutput } from './report-job.js';
+import type { ReportContext } from './report/build.js';
 import { Timeline } from './timeline.js';
 
 type Begin = Extract<ControlRequest, { type: 'begin' }>;
@@ -48,21 +45,18 @@ export class Session {
   }
 
   /** Answers a request of the process. */
-  handle(request: ControlRequest): ControlReply {
+  async handle(request: ControlRequest): Promise<ControlReply> {
     switch (request.type) {
       case 'hello':
         return this.hello(request);
       case 'begin':
         return this.begin(request);
-      case 'end': {
-        const report = this.end({ kind: request.outcome });
+      case 'end':
         return {
           type: 'report',
           id: request.id,
-          bundle: toMimeBundle(report),
-          ...filesOf(report, request.outputDirectory),
+          ...(await this.end({ kind: request.outcome }, request.outputDirectory)),
         };
-      }
     }
   }
 
@@ -97,19 +91,37 @@ export class Session {
   }
 
   /**
-   * The profile ended, or its process died.
+   * The profile ended, or its process died. Until the report is made it counts as running, so that it can be made again if the process
+   * dies meanwhile.
    *
+   * @param outputDirectory an existing directory for the report's files, absolute; null for none.
    * @throws {Error} if none was running, or the segment can't be read.
    */
-  end(outcome: ReportOutcome): Report {
+  async end(outcome: ReportOutcome, outputDirectory: string | null = null): Promise<ReportOutput> {
     const profile = this.#profile;
     if (profile === null) {
       throw new Error('No profile is running, so there is no report of it.');
     }
-    this.#profile = null;
-    const timeline = profile.timeline.stop();
-    const snapshot = this.#options.segment.snapshot();
-    return buildReport(snapshot, {
+    try {
+      const timeline = profile.timeline.stop();
+      const snapshot = this.#options.segment.snapshot();
+      return await perform({
+        snapshot,
+        context: this.#contextOf(profile, snapshot, outcome, timeline),
+        outputDirectory,
+      });
+    } finally {
+      this.#profile = null;
+    }
+  }
+
+  #contextOf(
+    profile: Profile,
+    snapshot: Snapshot,
+    outcome: ReportOutcome,
+    timeline: Report['timeline'],
+  ): ReportContext {
+    return {
       subject: profile.request.subject,
       title: profile.request.title,
       outcome,
@@ -124,31 +136,8 @@ export class Session {
         version: this.#options.version,
         python: snapshot.pythonVersion || (this.#hello?.pythonVersion ?? ''),
       },
-    });
+    };
   }
-}
-
-/** The files of an answer. That they can't be written is no reason to lose the report. */
-function filesOf(report: Report, directory: string | null): { files: string[]; filesProblem: string | null } {
-  if (directory === null) {
-    return { files: [], filesProblem: null };
-  }
-  try {
-    return { files: writeReportFiles(report, directory), filesProblem: null };
-  } catch (error) {
-    return { files: [], filesProblem: `the report could not be written into ${directory}: ${reasonOf(error)}` };
-  }
-}
-
-/**
- * Writes the report for any browser into an existing directory; returns the absolute names of the files.
- *
- * @throws {Error} if it can't be written.
- */
-export function writeReportFiles(report: Report, directory: string): string[] {
-  const page = join(directory, 'index.html');
-  writeFileSync(page, toHtmlPage(report));
-  return [page];
 }
 
 function refused(id: number, reason: string): ControlReply {

@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ControlRequest, CONTROL_VERSION } from '../../schema/control.js';
-import { parseReport, REPORT_MIME_TYPE } from '../../schema/report.js';
+import { parseReport, type Report, REPORT_MIME_TYPE, ReportEnvelope } from '../../schema/report.js';
 import type { Snapshot } from '../src/addon.js';
+import type { ReportOutput } from '../src/report-job.js';
 import { Session } from '../src/session.js';
 
 /** 1000 bytes allocated in line 2 of the cell "/tmp/cell.py", half of them still held. */
@@ -46,6 +48,11 @@ const BEGIN: ControlRequest = {
 };
 const END: ControlRequest = { type: 'end', id: 3, outcome: 'completed', outputDirectory: null };
 
+function reportOf(output: ReportOutput): Report {
+  const { data } = ReportEnvelope.parse(output.bundle[REPORT_MIME_TYPE]);
+  return parseReport(JSON.parse(gunzipSync(Buffer.from(data, 'base64')).toString('utf8')));
+}
+
 let session: Session;
 beforeEach(() => {
   const segment = { counters: () => ({ ...SNAPSHOT, state: 'tracking' as const }), snapshot: () => SNAPSHOT };
@@ -53,18 +60,18 @@ beforeEach(() => {
 });
 
 describe('a session', () => {
-  test('answers the end of a profile with its report as a MIME bundle', () => {
-    expect(session.handle(HELLO)).toEqual({ type: 'ok', id: 1 });
-    expect(session.handle(BEGIN)).toEqual({ type: 'ok', id: 2 });
-    const reply = session.handle(END);
+  test('answers the end of a profile with its report as a MIME bundle', async () => {
+    expect(await session.handle(HELLO)).toEqual({ type: 'ok', id: 1 });
+    expect(await session.handle(BEGIN)).toEqual({ type: 'ok', id: 2 });
+    const reply = await session.handle(END);
     expect(reply).toMatchObject({ type: 'report', id: 3, files: [], filesProblem: null });
     expect(reply.type === 'report' && Object.keys(reply.bundle)).toContain(REPORT_MIME_TYPE);
   });
 
-  test('makes reports of what was said about the process, the cells and the profile', () => {
-    session.handle(HELLO);
-    session.handle(BEGIN);
-    const report = parseReport(session.end({ kind: 'died', exitCode: null, signal: 'SIGKILL' }));
+  test('makes reports of what was said about the process, the cells and the profile', async () => {
+    await session.handle(HELLO);
+    await session.handle(BEGIN);
+    const report = reportOf(await session.end({ kind: 'died', exitCode: null, signal: 'SIGKILL' }));
     expect(report).toMatchObject({
       title: 'A title',
       peakBytes: 1000,
@@ -78,29 +85,29 @@ describe('a session', () => {
     expect(report.frames.sourceLine).toContain('y = load()');
   });
 
-  test('remembers the cells of earlier profiles', () => {
-    session.handle(BEGIN);
-    session.handle(END);
-    session.handle({ ...BEGIN, cells: [] });
-    expect(session.end({ kind: 'completed' }).frames.file).toContain('Cell [7]');
+  test('remembers the cells of earlier profiles', async () => {
+    await session.handle(BEGIN);
+    await session.handle(END);
+    await session.handle({ ...BEGIN, cells: [] });
+    expect(reportOf(await session.end({ kind: 'completed' })).frames.file).toContain('Cell [7]');
   });
 
-  test('runs one profile at a time', () => {
+  test('runs one profile at a time', async () => {
     expect(session.running).toBeNull();
-    session.handle(BEGIN);
+    await session.handle(BEGIN);
     expect(session.running).toMatchObject({ title: 'A title' });
-    expect(session.handle({ ...BEGIN, id: 9 })).toMatchObject({ type: 'refused', id: 9 });
-    session.handle(END);
+    expect(await session.handle({ ...BEGIN, id: 9 })).toMatchObject({ type: 'refused', id: 9 });
+    await session.handle(END);
     expect(session.running).toBeNull();
-    expect(session.handle({ ...BEGIN, id: 10 })).toEqual({ type: 'ok', id: 10 });
+    expect(await session.handle({ ...BEGIN, id: 10 })).toEqual({ type: 'ok', id: 10 });
   });
 
-  test('has no report where no profile runs', () => {
-    expect(() => session.handle(END)).toThrow(/No profile is running/);
+  test('has no report where no profile runs', async () => {
+    await expect(session.handle(END)).rejects.toThrow(/No profile is running/);
   });
 
-  test('refuses a process of another version', () => {
-    expect(session.handle({ ...HELLO, version: CONTROL_VERSION + 1 })).toMatchObject({
+  test('refuses a process of another version', async () => {
+    expect(await session.handle({ ...HELLO, version: CONTROL_VERSION + 1 })).toMatchObject({
       type: 'refused',
       reason: expect.stringContaining('Restart the kernel') as string,
     });
@@ -116,10 +123,10 @@ describe('report files', () => {
     rmSync(directory, { recursive: true });
   });
 
-  test('that can’t be written are a problem to tell, and the report is there', () => {
-    session.handle(BEGIN);
+  test('that can’t be written are a problem to tell, and the report is there', async () => {
+    await session.handle(BEGIN);
     const missing = join(directory, 'missing');
-    const reply = session.handle({ ...END, outputDirectory: missing });
+    const reply = await session.handle({ ...END, outputDirectory: missing });
     expect(reply).toMatchObject({
       type: 'report',
       files: [],

@@ -96,7 +96,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   const status = await exit;
   signalGroup('SIGKILL');
   await channels.drain();
-  for (const message of lastMessages(status, session, cells, signer)) {
+  for (const message of await lastMessages(status, session, cells, signer)) {
     await channels.publish(message);
   }
   controlEndpoint.close();

@@ -1,5 +1,4 @@
 /** What the proxy publishes for a child that can't speak any more. */
-import { toMimeBundle } from '../output/bundle.js';
 import { reasonOf } from '../failure.js';
 import type { Session } from '../session.js';
 import type { ExitStatus } from './child.js';
@@ -12,24 +11,30 @@ import { type Header, publication, type Signer } from './wire.js';
  *
  * @returns messages for iopub; none if no cell was running, as when the kernel was shut down.
  */
-export function lastMessages(status: ExitStatus, session: Session, cells: RunningCells, signer: Signer): Buffer[][] {
+export async function lastMessages(
+  status: ExitStatus,
+  session: Session,
+  cells: RunningCells,
+  signer: Signer,
+): Promise<Buffer[][]> {
   const profiled = session.running?.parentHeader ?? null;
   const headers = new Map<unknown, Header>();
-  for (const header of [...cells.parentHeaders, ...(profiled === null ? [] : [profiled])]) {
+  // The proxy has seen the headers as the client wrote them; the process's own of a profiled cell is the same in other words.
+  for (const header of [...(profiled === null ? [] : [profiled]), ...cells.parentHeaders]) {
     headers.set(header['msg_id'], header);
   }
   const messages = [...headers].map(([id, header]) =>
     stderr(signer, lastWords(status, session.running !== null && id === profiled?.['msg_id']), header),
   );
   if (session.running !== null) {
-    messages.push(report(status, session, signer, profiled ?? {}));
+    messages.push(await report(status, session, signer, headers.get(profiled?.['msg_id']) ?? {}));
   }
   return messages;
 }
 
-function report(status: ExitStatus, session: Session, signer: Signer, parent: Header): Buffer[] {
+async function report(status: ExitStatus, session: Session, signer: Signer, parent: Header): Promise<Buffer[]> {
   try {
-    const data = toMimeBundle(session.end(outcomeOf(status)));
+    const { bundle: data } = await session.end(outcomeOf(status));
     return publication(signer, 'display_data', 'display_data', { data, metadata: {}, transient: {} }, parent);
   } catch (error) {
     return stderr(signer, `Fil could not make its report: ${reasonOf(error)}\n`, parent);
