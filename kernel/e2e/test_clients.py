@@ -2,9 +2,11 @@
 
 import json
 import time
+from random import Random
 
 import nbformat
 import pytest
+import zmq
 from harness import REPORT_MIME_TYPE, started
 from jupyter_client.blocking.client import BlockingKernelClient
 from nbclient import NotebookClient
@@ -241,3 +243,16 @@ def test_nbclient_stores_the_report_of_a_kernel_that_died():
         client.execute()
     said = [output for output in client.nb.cells[0].outputs if output["output_type"] == "display_data"]
     assert REPORT_MIME_TYPE in said[0]["data"]
+
+
+@pytest.mark.parametrize("channel", ["shell", "control", "stdin", "hb", "iopub"])
+def test_malformed_messages_neither_crash_nor_hang_the_kernel(kernel, channel):
+    random = Random(channel)
+    frames = [b"", b"<IDS|MSG>", b"{}", b"\x00\xff" * 10, b"x" * 5000, b"\x01topic", b"\x00"]
+    with zmq.Context() as context, context.socket(zmq.XSUB if channel == "iopub" else zmq.DEALER) as socket:
+        socket.linger = 500
+        socket.connect(f"tcp://127.0.0.1:{getattr(kernel.manager, channel + '_port')}")
+        for _ in range(300):
+            socket.send_multipart([random.choice(frames) for _ in range(random.randint(1, 9))])
+    assert kernel.run("1 + 1").value == "2"
+    assert len(kernel.run("%%filprofile\n1").reports) == 1
