@@ -18,6 +18,8 @@ REPOSITORY = HERE.parents[2]
 # Another build of the tracker can be tested: with sanitizers, say.
 BUNDLE = Path(os.environ.get("TRACKER_TEST_BUNDLE", REPOSITORY / "filprofiler" / "_bundle"))
 
+FIXTURES = REPOSITORY / "build" / "native" / "test"
+
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
 
@@ -108,7 +110,8 @@ class Run:
         return sum(site.current for site in self.sites if site.functions[-1] == function)
 
 
-PREAMBLE = "from filprofiler import _tracker as tracker\ntracker.check()\n"
+# Processes that the program spawns import it again, untracked.
+PREAMBLE = "from filprofiler import _tracker as tracker\nif __name__ == '__main__': tracker.check()\n"
 
 RunTracked = Callable[..., Run]
 
