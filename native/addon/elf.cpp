@@ -23,19 +23,17 @@ constexpr char own_machine_name[] = "aarch64";
 std::string why_not_preloadable(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
-    return "The tracker " + path +
-           " is missing or can't be read. Reinstall filprofiler; in a checkout, run npm run setup.";
+    return "The tracker " + path + " is missing or can't be read.";
   }
   Elf64_Ehdr header{};
   file.read(reinterpret_cast<char*>(&header), sizeof(header));
   if (!file || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
       header.e_type != ET_DYN) {
-    return "The tracker " + path +
-           " is not a 64-bit shared library. Reinstall filprofiler; in a checkout, run npm run setup.";
+    return "The tracker " + path + " is not a 64-bit shared library.";
   }
   if (header.e_machine != own_machine) {
     return "The tracker " + path + " is built for another processor (ELF machine " + std::to_string(header.e_machine) +
-           "), this one is " + own_machine_name + ". Install the filprofiler wheel for this machine.";
+           "), this one is " + own_machine_name + ".";
   }
   // Libraries are loaded by a list that is separated by these.
   if (path.find_first_of(": ") != std::string::npos) {
