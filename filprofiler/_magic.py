@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from IPython.core.error import UsageError
+from IPython.core.error import InputRejected, UsageError
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 from filprofiler import _control
@@ -27,8 +27,11 @@ CHOOSE_KERNEL = (
     'Choose the kernel "Python 3 with Fil" (in JupyterLab: Kernel > Change Kernel...) and run the cell again.'
 )
 
-# Call stacks of a cell begin below the frame that runs its code.
-_RUN_CELL = InteractiveShell.run_code.__code__
+# Call stacks of a cell begin below the frame that runs its code; those of compiling it, below the frame that does that.
+_RUN_CELL = tuple(
+    function.__code__
+    for function in (InteractiveShell.run_code, InteractiveShell.run_ast_nodes, InteractiveShell.run_cell_async)
+)
 
 
 class _Cell:
@@ -45,7 +48,12 @@ class _Cell:
         # Not for the cell of a subshell beside it, and once: magics in the cell transform code too.
         if self._begin is not None and threading.get_ident() == self._thread:
             begin, self._begin = self._begin, None
-            self.profile = begin()
+            try:
+                self.profile = begin()
+            except KeyboardInterrupt as interrupt:
+                # Outside of the cell's code it would end the kernel's event loop.
+                msg = "The cell was interrupted before it began."
+                raise InputRejected(msg) from interrupt
         return tree
 
 
@@ -96,7 +104,7 @@ class CellProfiler:
         for problem in request.problems:
             _say(problem)
         number = self._shell.execution_count - 1
-        profile = None if request.is_empty else self._begin(request, number, None, _run_body.__code__)
+        profile = None if request.is_empty else self._begin(request, number, None, (_run_body.__code__,))
         outcome: Outcome = "error"
         try:
             result = _run_body(self._shell, cell)
@@ -141,12 +149,14 @@ class CellProfiler:
         if cell.profile is not None:
             self._end(cell.profile, _outcome(result))
 
-    def _begin(self, request: Request, number: int | None, cell_id: str | None, boundary: CodeType) -> Profile | None:
+    def _begin(
+        self, request: Request, number: int | None, cell_id: str | None, boundaries: tuple[CodeType, ...]
+    ) -> Profile | None:
         parent = getattr(self._shell, "parent_header", {})
         try:
             return Profile(
                 {"kind": "cell", "executionCount": number, "cellId": cell_id},
-                boundaries=[boundary],
+                boundaries=boundaries,
                 title=request.title,
                 cells=self._cells.take_new,
                 parent_header=parent.get("header", parent) or None,
@@ -161,6 +171,9 @@ class CellProfiler:
             report = profile.report(outcome)
         except ProfilingError as reason:
             _say(f"there is no report: {reason}.")
+            return
+        except KeyboardInterrupt:
+            _say("there is no report: it was interrupted while it was made.")
             return
         self._shell.display_pub.publish(report["bundle"], metadata={})
         if report["filesProblem"]:

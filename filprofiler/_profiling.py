@@ -86,12 +86,13 @@ class Profile:
 
     def stop(self) -> None:
         """Ends tracking; the second time it does nothing."""
+        # Marked as done after it is done: an interrupt in between makes the next call do it again, which does no harm.
         if self._tracking:
-            self._tracking = False
             _tracker.end()
+            self._tracking = False
         if self._restore_pools is not None:
-            restore, self._restore_pools = self._restore_pools, None
-            restore()
+            self._restore_pools()
+            self._restore_pools = None
 
     def report(self, outcome: Outcome) -> Report:
         """Ends the profile and returns its report.

@@ -1,12 +1,13 @@
 """The user's process of Fil's kernel: ipykernel, as ipykernel_launcher runs it, with our extension loaded.
 
-Started by the proxy (`kernel/src/proxy/child.ts`) as `python -m filprofiler.child -f FILE`, with the tracker preloaded.
+Started by the proxy (`kernel/src/proxy/kernel.ts`) as `python .../filprofiler/child.py -f FILE`, with the tracker
+preloaded.
 """
 
 import sys
 
-if __name__ == "__main__" and sys.path and sys.path[0] in ("", __import__("os").getcwd()):
-    # As ipykernel_launcher does; ipykernel adds the directory again when it has loaded.
+if __name__ == "__main__":
+    # This folder. ipykernel puts the notebook's in its place, once it has loaded its own modules.
     del sys.path[0]
 
 import json

@@ -1,16 +1,11 @@
-"""The kernel "Python 3 with Fil": `python -m filprofiler.kernel -f CONNECTION_FILE`.
+"""The kernel "Python 3 with Fil": `python -P -m filprofiler.kernel -f CONNECTION_FILE`.
 
 Checks what can be known before anything starts and replaces itself by Node, which serves the kernel: same pid, so that
-signals arrive.
+signals arrive. `-P` keeps modules in the notebook's directory from being taken for ours.
 """
 
-import sys
-
-if __name__ == "__main__" and sys.path and sys.path[0] in ("", __import__("os").getcwd()):
-    # As ipykernel_launcher does: a notebook's directory may have a file named like a module that is needed here.
-    del sys.path[0]
-
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn

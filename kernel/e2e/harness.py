@@ -108,7 +108,9 @@ class Kernel:
 
     @property
     def child(self) -> psutil.Process:
-        return next(p for p in self.proxy.children() if "filprofiler.child" in p.cmdline())
+        return next(
+            p for p in self.proxy.children() if any(part.endswith("filprofiler/child.py") for part in p.cmdline())
+        )
 
     @property
     def private_directory(self) -> Path:

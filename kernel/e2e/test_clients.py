@@ -196,7 +196,7 @@ def test_the_users_own_extensions_and_configuration_are_kept(tmp_path, monkeypat
 
 
 def test_a_notebook_beside_a_file_named_like_a_standard_module_starts(tmp_path):
-    for name in ("typing", "json", "argparse", "threading"):
+    for name in ("typing", "json", "argparse", "threading", "filprofiler", "zmq"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')\n")
     with started(cwd=str(tmp_path)) as kernel:
         assert kernel.run("1").value == "1"

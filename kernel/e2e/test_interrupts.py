@@ -89,3 +89,21 @@ def test_an_interrupt_request_on_the_control_channel_arrives_once(kernel):
 def test_cells_run_after_an_interrupt(kernel):
     kernel.run("import time\nprint('ready', flush=True)\ntime.sleep(20)", during=interrupt_soon(kernel))
     assert len(kernel.run("%%filprofile\n1").reports) == 1
+
+
+def test_an_interrupt_while_the_report_is_made_leaves_the_kernel_able_to_profile(kernel):
+    slow = (
+        "import time, filprofiler._control as c\n"
+        "ask = c.ControlClient._ask\n"
+        "def slow(self, message, seconds):\n"
+        "    if message['type'] == '{when}': print('ready', flush=True); time.sleep(5)\n"
+        "    return ask(self, message, seconds)\n"
+        "c.ControlClient._ask = slow"
+    )
+    for when in ("begin", "end"):
+        kernel.run(slow.format(when=when))
+        result = kernel.run("%%filprofile\nran = 1", during=interrupt_soon(kernel))
+        assert result.reports == []
+        assert result.status == ("error" if when == "begin" else "ok")
+        kernel.run("c.ControlClient._ask = ask")
+        assert len(kernel.run("%%filprofile\n1").reports) == 1

@@ -56,7 +56,7 @@ def test_a_kernel_that_dies_idle_says_nothing_to_earlier_cells(own_kernel):
 
 
 def test_the_report_arrives_every_time(own_kernel):
-    for round_number in range(8):
+    for round_number in range(4):
         if round_number:
             own_kernel.manager.restart_kernel(now=True)
             own_kernel.client.wait_for_ready(timeout=20)

@@ -1,7 +1,7 @@
 """The line `%%filprofile` is taken out of a cell so that the rest is the cell as it was."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -67,6 +67,7 @@ def test_ipython_makes_of_a_profiled_cell_what_it_makes_of_the_cell_without_the_
     assert code == expected
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=40))
 def test_any_options_give_a_request_and_never_an_error(options):
     cell = f"%%filprofile {options}\nx = 1"

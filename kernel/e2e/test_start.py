@@ -31,7 +31,7 @@ def installation(tmp_path) -> Path:
 
 def start(connection_file: str, *, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "filprofiler.kernel", "-f", connection_file],
+        [sys.executable, "-P", "-m", "filprofiler.kernel", "-f", connection_file],
         capture_output=True,
         text=True,
         timeout=20,
@@ -86,7 +86,7 @@ def test_an_installation_in_a_path_with_a_space_works(connection_file, tmp_path)
 def test_a_missing_ipykernel(connection_file, tmp_path):
     # A Python without packages: the package's directory alone on its path.
     process = subprocess.run(
-        [sys.executable, "-S", "-m", "filprofiler.kernel", "-f", connection_file],
+        [sys.executable, "-P", "-S", "-m", "filprofiler.kernel", "-f", connection_file],
         capture_output=True,
         text=True,
         timeout=20,
@@ -126,7 +126,7 @@ def test_a_port_that_is_in_use(connection_file):
 
 def test_missing_arguments():
     process = subprocess.run(
-        [sys.executable, "-m", "filprofiler.kernel"], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-P", "-m", "filprofiler.kernel"], capture_output=True, text=True, timeout=20, check=False
     )
     assert "CONNECTION_FILE" in explanation(process)
 
@@ -170,7 +170,7 @@ def test_ports_that_are_zero_are_chosen_and_written_into_the_file(tmp_path):
     path = tmp_path / "kernel-zero.json"
     ports = {f"{channel}_port": 0 for channel in ("shell", "iopub", "stdin", "control", "hb")}
     path.write_text(json.dumps({**ports, "transport": "tcp", "ip": "127.0.0.1", "key": "key"}))
-    process = subprocess.Popen([sys.executable, "-m", "filprofiler.kernel", "-f", str(path)])
+    process = subprocess.Popen([sys.executable, "-P", "-m", "filprofiler.kernel", "-f", str(path)])
     try:
         wait_until(lambda: json.loads(path.read_text() or "{}").get("hb_port", 0) > 0, "the ports are written")
         client = BlockingKernelClient(connection_file=str(path))

@@ -74,9 +74,8 @@ export class Session {
 
   /** A profile begins; the process turns its tracker on afterwards. */
   begin(request: Begin): ControlReply {
-    if (this.#profile !== null) {
-      return refused(request.id, 'Another profile is running. Run this one again when it has ended.');
-    }
+    // The process runs one at a time, so an earlier one was given up: the user interrupted it before it could be ended.
+    this.#profile?.timeline.stop();
     for (const cell of request.cells) {
       this.#cells.set(cell.filename, cell);
     }

@@ -92,14 +92,18 @@ describe('a session', () => {
     expect(reportOf(await session.end({ kind: 'completed' })).frames.file).toContain('Cell [7]');
   });
 
-  test('runs one profile at a time', async () => {
+  test('knows what runs, and that it has ended', async () => {
     expect(session.running).toBeNull();
     await session.handle(BEGIN);
     expect(session.running).toMatchObject({ title: 'A title' });
-    expect(await session.handle({ ...BEGIN, id: 9 })).toMatchObject({ type: 'refused', id: 9 });
     await session.handle(END);
     expect(session.running).toBeNull();
-    expect(await session.handle({ ...BEGIN, id: 10 })).toEqual({ type: 'ok', id: 10 });
+  });
+
+  test('forgets a profile that was given up when the next begins', async () => {
+    await session.handle(BEGIN);
+    expect(await session.handle({ ...BEGIN, id: 9, title: 'The next' })).toEqual({ type: 'ok', id: 9 });
+    expect(reportOf(await session.end({ kind: 'completed' })).title).toBe('The next');
   });
 
   test('has no report where no profile runs', async () => {

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
-import { loadAddon, preloadableTracker } from '../addon.js';
+import { bundled, loadAddon, preloadableTracker } from '../addon.js';
 import { reasonOf, StartFailure } from '../failure.js';
 import { type Child, startChild } from './child.js';
 import {
@@ -21,6 +21,9 @@ import { RunningCells } from './running-cells.js';
 import { onSignal } from './signals.js';
 import { startWatchdog } from './watchdog.js';
 import { Signer } from './wire.js';
+
+/** Beside the bundle's folder, in the Python package. */
+const CHILD_PROGRAM = bundled('../child.py');
 
 export interface KernelOptions {
   /** The client's connection file. */
@@ -56,7 +59,8 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   const control = { endpoint: `ipc://${join(privateDirectory, 'control')}`, key: randomBytes(32).toString('hex') };
   child = await startChild({
     python: options.python,
-    args: ['-m', 'filprofiler.child', '-f', behind.path],
+    // By its path: `-m` would look for the package in the notebook's directory first.
+    args: [CHILD_PROGRAM, '-f', behind.path],
     addon,
     segment,
     tracker: preloadableTracker(addon, privateDirectory),
