@@ -20,7 +20,9 @@ child.on('exit', (code, signal) => {
   const { parent, code: codes, line, peakSiteBytes, currentSiteBytes, codes: names, ...totals } = segment.snapshot();
   const sites = Array.from(parent.keys(), (site) => {
     const known = codes[site] !== addon.noCode;
-    const frame = known ? [names.qualifiedName[codes[site]], line[site], names.filename[codes[site]]] : ['[none]', 0, ''];
+    const frame = known
+      ? [names.qualifiedName[codes[site]], line[site], names.filename[codes[site]]]
+      : ['[none]', 0, ''];
     return [parent[site], frame, peakSiteBytes[site], currentSiteBytes[site]];
   });
   console.log(`\n${JSON.stringify({ code, signal, ...totals, sites })}`);
