@@ -27,7 +27,7 @@ def main() -> None:
     endpoint = os.environ.pop("FIL_CONTROL_ENDPOINT")
     key = os.environ.pop("FIL_CONTROL_KEY")
     client_file = os.environ.pop("FIL_CLIENT_CONNECTION_FILE")
-    _check_tracker()
+    check_tracker()
     _control.configure(endpoint, key)
 
     from ipykernel.kernelapp import IPKernelApp  # after the checks, as it takes long
@@ -45,7 +45,8 @@ def main() -> None:
     app.start()
 
 
-def _check_tracker() -> None:
+def check_tracker() -> None:
+    """Ends the process with status 1 and a line on stderr unless it can be profiled."""
     try:
         if not _tracker.is_loaded():
             msg = (

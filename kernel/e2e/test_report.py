@@ -83,6 +83,28 @@ def test_threads_started_before_tracking_have_their_python_stack(kernel):
     assert functions["serve"] >= 6_000_000
 
 
+def test_users_of_settrace_do_not_disturb_the_call_stacks(kernel):
+    code = (
+        "%%filprofile\n"
+        "import sys\n"
+        "def tracer(frame, event, argument): return tracer\n"
+        "def traced(): return bytearray(5_000_000)\n"
+        "sys.settrace(tracer)\n"
+        "kept = traced()\n"
+        "sys.settrace(None)"
+    )
+    result = kernel.run(code)
+    assert result.report.bytes_of(cell(result), 4) >= 5_000_000
+    assert result.report.bytes_of(cell(result), 6) >= 5_000_000
+
+
+def test_the_report_is_in_the_message_and_needs_no_file(kernel, tmp_path):
+    result = kernel.run(f"%%filprofile\n%cd {tmp_path}\nkept = bytearray(2_000_000)")
+    assert result.report.peak >= 2_000_000
+    assert "<iframe" not in result.report.bundle["text/html"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_option_gives_the_title(kernel):
     assert kernel.run("%%filprofile --title 'Reading the file'\n1").report.data["title"] == "Reading the file"
 

@@ -12,6 +12,8 @@ from jupyter_client.connect import write_connection_file
 
 import filprofiler
 from filprofiler import kernel as front
+from filprofiler._tracker import TrackerError
+from filprofiler.child import check_tracker
 
 PACKAGE = Path(filprofiler.__file__).parent
 
@@ -161,6 +163,21 @@ def test_a_free_threaded_python(monkeypatch):
     monkeypatch.setattr(sys, "abiflags", "t")
     with pytest.raises(front.CannotStart, match="free-threaded"):
         front.check_environment()
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_a_tracker_that_is_not_preloaded_or_does_not_fit_this_python(monkeypatch, capsys, is_loaded):
+    def refuse() -> None:
+        raise TrackerError("Fil can't read the call stacks of this Python.")
+
+    monkeypatch.setattr("filprofiler._tracker.is_loaded", lambda: is_loaded)
+    monkeypatch.setattr("filprofiler._tracker.check", refuse)
+    with pytest.raises(SystemExit) as end:
+        check_tracker()
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert ("can't read the call stacks" if is_loaded else "not preloaded") in said
 
 
 def test_ports_that_are_zero_are_chosen_and_written_into_the_file(tmp_path):
