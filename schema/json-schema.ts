@@ -1,7 +1,8 @@
 /**
  * The contracts as JSON Schema, for tools in other languages: the Python side's messages are tested against it.
  */
-import * as z from 'zod/mini';
+import type * as z from 'zod/mini';
+import { toJsonSchema } from './column-schema.js';
 import { ControlReply, ControlRequest } from './control.js';
 import { Report, ReportEnvelope } from './report.js';
 
@@ -14,11 +15,7 @@ export function jsonSchemas(): Record<string, unknown> {
 }
 
 function document(title: string, types: Readonly<Record<string, z.ZodMiniType>>): unknown {
-  // Of the input: readers ignore members that they don't know.
-  const definitions = Object.entries(types).map(([name, type]): [string, unknown] => [
-    name,
-    z.toJSONSchema(type, { io: 'input' }),
-  ]);
+  const definitions = Object.entries(types).map(([name, type]): [string, unknown] => [name, toJsonSchema(type)]);
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title,

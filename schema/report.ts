@@ -3,6 +3,7 @@
  * every view draws. No DOM and no Node types here. The JSON Schema in `report.schema.json` is generated from it.
  */
 import * as z from 'zod/mini';
+import { column, numbers, oneOf, strings, wholeNumbers } from './column-schema.js';
 
 /** The MIME type under which a report is displayed and stored in a notebook; its data is an {@link ReportEnvelope}. */
 export const REPORT_MIME_TYPE = 'application/vnd.fil.memory-profile+json';
@@ -13,8 +14,10 @@ export const REPORT_VERSION = 1;
 const count = z.int().check(z.minimum(0));
 const bytes = z.int().check(z.minimum(0));
 const seconds = z.number().check(z.minimum(0));
-/** An index into a table of the same report; -1 where there is none. */
-const indexOrNone = z.int().check(z.minimum(-1));
+const counts = column(wholeNumbers(0));
+/** Indices into a table of the same report; -1 where there is none. */
+const indicesOrNone = column(wholeNumbers(-1));
+const texts = column(strings());
 
 /** What was profiled. */
 const Subject = z.discriminatedUnion('kind', [
@@ -44,17 +47,17 @@ const Outcome = z.discriminatedUnion('kind', [
  */
 const FrameTable = z.object({
   /** What the row stands for. */
-  kind: z.array(z.enum(['root', 'python', 'no-python-stack', 'other', 'skipped-callers'])),
+  kind: column(oneOf(['root', 'python', 'no-python-stack', 'other', 'skipped-callers'])),
   /** Qualified name of the function; `<module>` for the top level. Empty where `kind` is not `python`. */
-  function: z.array(z.string()),
+  function: texts,
   /** As a reader should see it: `Cell [7]` for a notebook cell, else the path as Python knows it. */
-  file: z.array(z.string()),
+  file: texts,
   /** Line number from 1, in the cell for cells; 0 where unknown. */
-  line: z.array(count),
+  line: counts,
   /** Text of that line without its indentation; empty where unknown. */
-  sourceLine: z.array(z.string()),
+  sourceLine: texts,
   /** The execution count of the notebook cell that the frame's code is of; -1 for other code. */
-  cell: z.array(indexOrNone),
+  cell: indicesOrNone,
 });
 
 /**
@@ -62,20 +65,20 @@ const FrameTable = z.object({
  * is -1. Siblings are ordered from most bytes to least.
  */
 const CallTree = z.object({
-  parent: z.array(indexOrNone),
+  parent: indicesOrNone,
   /** Index into the frame table. */
-  frame: z.array(count),
+  frame: counts,
   /** Bytes at the peak of the node and everything below it. */
-  totalBytes: z.array(bytes),
+  totalBytes: counts,
   /** Of these, what the node's own line allocated itself. */
-  selfBytes: z.array(bytes),
+  selfBytes: counts,
 });
 
 /** What was left out of `tree`, to say it openly. Its bytes are in `other` nodes, so the totals hold. */
 const Pruned = z.object({ nodes: count, bytes });
 
 /** Memory over time: tracked bytes at moments, `seconds` since the start, ascending. May be empty for short runs. */
-const Timeline = z.object({ seconds: z.array(seconds), bytes: z.array(bytes) });
+const Timeline = z.object({ seconds: column(numbers(0)), bytes: counts });
 
 /** Something that a reader has to know to read the figures right; English, one sentence, plain text. */
 const Note = z.object({

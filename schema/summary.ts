@@ -5,6 +5,7 @@ import { at } from './columns.js';
 import { type Frame, frameAt, isUserCode, placeLabel } from './places.js';
 import type { Report } from './report.js';
 import { formatBytes, formatSeconds, formatShare } from './units.js';
+import { say } from './words.js';
 
 /** A piece of a line: `strong` for what matters most, `soft` for what matters least, `code` for the user's own text. */
 export interface Phrase {
@@ -94,14 +95,15 @@ export function topLines(report: Report, most: number): Line[] {
 export function headline(report: Report): Phrase[][] {
   const run: Phrase = { kind: 'soft', text: runInWords(report) };
   if (report.peakBytes === 0) {
-    return [[{ kind: 'strong', text: 'No memory was allocated' }], [run]];
+    return [[{ kind: 'strong', text: say('No memory was allocated') }], [run]];
   }
   const { residentBeforeBytes, keptBytes, temporaryBytes } = splitPeak(report);
-  const before = residentBeforeBytes === null ? '' : ` on top of ${formatBytes(residentBeforeBytes)} in use before`;
-  const parts = `${before}: ${formatBytes(keptBytes)} is kept, ${formatBytes(temporaryBytes)} was temporary.`;
+  const before =
+    residentBeforeBytes === null ? '' : ` ${say('on top of %1 in use before', formatBytes(residentBeforeBytes))}`;
+  const parts = `${before}: ${say('%1 is kept, %2 was temporary.', formatBytes(keptBytes), formatBytes(temporaryBytes))}`;
   return [
     [
-      { kind: 'strong', text: `Peak ${formatBytes(report.peakBytes)}` },
+      { kind: 'strong', text: say('Peak %1', formatBytes(report.peakBytes)) },
       { kind: 'plain', text: parts },
     ],
     [...dominantLineInWords(report), run],
@@ -116,7 +118,7 @@ function dominantLineInWords(report: Report): Phrase[] {
   const phrases: Phrase[] = [
     {
       kind: 'plain',
-      text: `${formatShare(line.bytes, report.peakBytes)} at ${placeLabel(line.frame, report.subject)}`,
+      text: say('%1 at %2', formatShare(line.bytes, report.peakBytes), placeLabel(line.frame, report.subject)),
     },
   ];
   if (line.frame.sourceLine !== '') {
@@ -139,11 +141,11 @@ function runInWords({ durationSeconds, outcome }: Report): string {
     case 'completed':
       return duration;
     case 'error':
-      return `${duration} · ended with an error`;
+      return `${duration} · ${say('ended with an error')}`;
     case 'interrupted':
-      return `${duration} · was interrupted`;
+      return `${duration} · ${say('was interrupted')}`;
     case 'died':
-      return `${duration} · the process died`;
+      return `${duration} · ${say('the process died')}`;
   }
 }
 
@@ -152,8 +154,14 @@ export function pruningStatement({ pruned, peakBytes }: Report): string | null {
   if (pruned.nodes === 0) {
     return null;
   }
-  const frames = `${pruned.nodes.toLocaleString('en-US')} frame${pruned.nodes === 1 ? '' : 's'}`;
+  const count = pruned.nodes.toLocaleString('en-US');
+  const frames = pruned.nodes === 1 ? say('%1 frame', count) : say('%1 frames', count);
   return pruned.bytes === 0
-    ? `${frames} in the middle of deep stacks are left out.`
-    : `${frames} too small to show are left out; together they held ${formatBytes(pruned.bytes)}, ${formatShare(pruned.bytes, peakBytes)} of the peak.`;
+    ? say('%1 in the middle of deep stacks are left out.', frames)
+    : say(
+        '%1 too small to show are left out; together they held %2, %3 of the peak.',
+        frames,
+        formatBytes(pruned.bytes),
+        formatShare(pruned.bytes, peakBytes),
+      );
 }

@@ -2,7 +2,20 @@
  * Bytes as people read them: binary units with their right names. In a memory profiler a wrong unit is a wrong answer.
  */
 
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
+/** Binary: 1 KiB is 1,024 B. Decimal: 1 kB is 1,000 B. */
+export type UnitSystem = 'binary' | 'decimal';
+
+const SYSTEMS = {
+  binary: { base: 1024, units: ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] },
+  decimal: { base: 1000, units: ['B', 'kB', 'MB', 'GB', 'TB', 'PB'] },
+} as const satisfies Record<UnitSystem, { readonly base: number; readonly units: readonly string[] }>;
+
+let system: (typeof SYSTEMS)[UnitSystem] = SYSTEMS.binary;
+
+/** From now on bytes are shown in these units. A page has one reader, hence no parameter everywhere. */
+export function useUnits(chosen: UnitSystem): void {
+  system = SYSTEMS[chosen];
+}
 
 /**
  * A number of bytes for a reader: `1536` is `"1.5 KiB"`. One decimal, none for plain bytes.
@@ -10,16 +23,22 @@ const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
  * @param bytes any finite number; negative values (differences) keep their sign.
  */
 export function formatBytes(bytes: number): string {
+  const { base, units } = system;
   let value = Math.abs(bytes);
   let unit = 0;
   // 1023.95 and more would be rounded to "1024.0" of the smaller unit.
-  while (value >= (unit === 0 ? 1024 : 1023.95) && unit < UNITS.length - 1) {
-    value /= 1024;
+  while (value >= (unit === 0 ? base : base - 0.05) && unit < units.length - 1) {
+    value /= base;
     unit += 1;
   }
   const sign = bytes < 0 ? '-' : '';
   const digits = unit === 0 ? String(Math.round(value)) : value.toFixed(1);
-  return `${sign}${digits} ${UNITS[unit]}`;
+  return `${sign}${digits} ${units[unit]}`;
+}
+
+/** A difference for a reader, with its sign: `"+1.5 KiB"`, `"-2.0 MiB"`, `"±0 B"`. */
+export function formatDelta(bytes: number): string {
+  return bytes === 0 ? '±0 B' : `${bytes > 0 ? '+' : '-'}${formatBytes(Math.abs(bytes))}`;
 }
 
 /**

@@ -30,7 +30,7 @@ const script = bundle.replace(/<(?=\/script|script|!--)/gi, '\\x3c');
 const hash = createHash('sha256').update(script).digest('base64');
 
 const css = ['page.css', 'report.css'].map((name) => readFileSync(at('style', name), 'utf8')).join('\n');
-const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'; base-uri 'none'; form-action 'none'`;
+const policy = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'; img-src data:; base-uri 'none'; form-action 'none'`;
 
 const page = `<!doctype html>
 <html lang="en">

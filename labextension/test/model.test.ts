@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseReport, type Report } from '../../schema/report.js';
 import { largeReport } from '../../schema/fixtures/large-report.js';
-import { flameFrames, heatOf, search } from '../src/view/model.js';
+import { flameFrames, foldedFrames, heatOf, labelOf, search } from '../src/view/model.js';
 
 function fixture(name: string): Report {
   return parseReport(JSON.parse(readFileSync(new URL(`../../schema/fixtures/${name}.json`, import.meta.url), 'utf8')));
@@ -14,7 +14,7 @@ describe('frames', () => {
     expect(root.parent).toBe(null);
     expect(root.children.map((child) => child.value)).toEqual([104857600, 52428800]);
     expect(frames.map((frame) => frame.parent?.node)).toEqual([0, 0, 2]);
-    expect(frames.map(({ label }) => [label.name, label.place, label.source])).toEqual([
+    expect(frames.map(labelOf).map(({ name, place, source }) => [name, place, source])).toEqual([
       ['line 2', '', 'x = np.ones((100, 2**20), "b")'],
       ['line 3', '', 'y = load()'],
       ['load', 'helpers.py:12', ''],

@@ -1,12 +1,15 @@
 /**
- * The call tree as an icicle: callers above, callees below; wider and redder frames held more of the peak.
+ * A call tree as an icicle: callers above, callees below; wider and redder frames held more of the peak.
  */
 import flamegraph, { type FlameGraph, type FlameNode, type FlameTooltip } from 'd3-flame-graph';
+import { hierarchy } from 'd3-hierarchy';
 import { select } from 'd3-selection';
 import type { Report } from '../../../schema/report.js';
-import { formatBytes, formatShare } from '../../../schema/units.js';
+import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
+import { say } from '../../../schema/words.js';
+import { deltaLevel } from './compare.js';
 import { element } from './dom.js';
-import { type FlameFrame, type Matches, flameFrames, search } from './model.js';
+import { type FlameFrame, type FlameTree, labelOf, type Matches, search } from './model.js';
 import { Tooltip } from './tooltip.js';
 
 const LEVEL_PIXELS = 22;
@@ -17,6 +20,7 @@ const LABEL_PIXELS = 30;
 const OWNER_PIXELS = 140;
 const BYTES_PIXELS = 190;
 const ZOOM_MILLISECONDS = 250;
+const NOTHING: Matches = { frames: new Set(), bytes: 0 };
 
 type Node = FlameNode<FlameFrame>;
 
@@ -25,40 +29,53 @@ export interface FlamegraphEvents {
   zoomed(frame: FlameFrame | null): void;
   /** Another frame has the keyboard's focus. */
   focused(frame: FlameFrame): void;
+  /** The reader wants to see a frame's line; null where nobody can show it. */
+  readonly jump: ((frame: FlameFrame) => void) | null;
+  /** Whether {@link jump} would lead anywhere. */
+  canJump(frame: FlameFrame): boolean;
+}
+
+export interface FlamegraphOptions {
+  readonly report: Report;
+  readonly tree: FlameTree;
+  /** Name of the picture for screen readers. */
+  readonly name: string;
+  /** The larger peak of two that are compared, for the shades of differences; null if none are. */
+  readonly comparedPeakBytes: number | null;
 }
 
 /** Draws itself once its element has a width, and anew when the width changes. */
 export class Flamegraph {
-  readonly element = element('div', {
-    class: 'fil-flame',
-    attributes: {
-      tabindex: '0',
-      role: 'group',
-      'aria-label': 'Flamegraph. Arrow keys move between frames, Enter zooms in, Escape resets the zoom.',
-      // Else arrow keys and Enter would move between the notebook's cells.
-      'data-lm-suppress-shortcuts': 'true',
-    },
-  });
-  readonly #frames: readonly [FlameFrame, ...FlameFrame[]];
-  readonly #report: Report;
+  readonly element: HTMLElement;
+  readonly #options: FlamegraphOptions;
+  readonly #frames: FlameTree;
   readonly #events: FlamegraphEvents;
   readonly #tooltip: Tooltip;
   readonly #observer: ResizeObserver;
   readonly #canvas = element('div');
   #chart: FlameGraph<FlameFrame> | null = null;
   #width = 0;
-  #matches: Matches;
+  #matches: Matches = NOTHING;
   #focused: FlameFrame;
-  #nodeOf = new Map<FlameFrame, Node>();
+  #zoomed: FlameFrame;
 
-  /** @throws {RangeError} if the report can't be drawn. */
-  constructor(report: Report, events: FlamegraphEvents) {
-    this.#report = report;
+  constructor(options: FlamegraphOptions, events: FlamegraphEvents) {
+    this.#options = options;
     this.#events = events;
-    this.#frames = flameFrames(report);
-    this.#focused = this.#frames[0];
-    this.#matches = search(this.#frames, '');
-    this.#tooltip = new Tooltip(report);
+    this.#frames = options.tree;
+    this.#focused = this.#zoomed = this.#frames[0];
+    this.element = element('div', {
+      class: 'fil-flame',
+      attributes: {
+        tabindex: '0',
+        role: 'group',
+        'aria-label': `${options.name}. ${say('Arrow keys move between frames, Enter zooms in, Escape resets the zoom.')}`,
+        // Else arrow keys and Enter would move between the notebook's cells.
+        'data-lm-suppress-shortcuts': 'true',
+      },
+    });
+    this.element.classList.toggle('fil-differential', options.comparedPeakBytes !== null);
+    this.#tooltip = new Tooltip(options.report);
     this.element.append(this.#canvas);
     this.element.addEventListener('keydown', (event) => {
       this.#onKey(event);
@@ -67,6 +84,14 @@ export class Flamegraph {
       this.#tooltip.hide();
       this.#mark();
     });
+    // Before the chart's own handler, which knows only the frames that are drawn now.
+    this.#canvas.addEventListener(
+      'click',
+      (event) => {
+        this.#onClick(event);
+      },
+      { capture: true },
+    );
     this.#observer = new ResizeObserver(() => {
       this.#fit();
     });
@@ -75,9 +100,18 @@ export class Flamegraph {
 
   /** Marks the frames that contain a text, and tells what they held. */
   search(term: string): Matches {
-    this.#matches = search(this.#frames, term);
-    this.#mark();
+    this.mark(search(this.#frames, term));
     return this.#matches;
+  }
+
+  /** Marks frames, in place of those that were marked. */
+  mark(matches: Matches): void {
+    this.#matches = matches;
+    this.#mark();
+  }
+
+  get tree(): FlameTree {
+    return this.#frames;
   }
 
   resetZoom(): void {
@@ -89,7 +123,8 @@ export class Flamegraph {
     this.#tooltip.dispose();
     this.#chart?.destroy();
     this.#chart = null;
-    this.#nodeOf.clear();
+    // Its elements hold the tree.
+    this.#canvas.remove();
     this.element.remove();
   }
 
@@ -99,18 +134,16 @@ export class Flamegraph {
       return;
     }
     this.#width = width;
-    if (this.#chart === null) {
-      this.#draw(width);
-    } else {
-      this.#chart.width(width).transitionDuration(0).update();
-      this.#chart.transitionDuration(zoomMilliseconds());
-    }
+    this.#chart ??= this.#makeChart();
+    this.#chart.width(width).transitionDuration(0);
+    this.#show();
+    this.#chart.update();
+    this.#chart.transitionDuration(zoomMilliseconds());
     this.#decorate();
   }
 
-  #draw(width: number): void {
+  #makeChart(): FlameGraph<FlameFrame> {
     const chart = flamegraph<FlameFrame>()
-      .width(width)
       .cellHeight(LEVEL_PIXELS)
       .inverted(true)
       .minFrameSize(NARROWEST_PIXELS)
@@ -119,31 +152,86 @@ export class Flamegraph {
       .selfValue(false)
       .sort(false)
       .title('')
+      .getName(() => '')
       .setColorMapper(() => '')
       .tooltip(this.#chartTooltip())
       .onClick((node) => {
         this.#onZoom(node.data);
       });
-    chart(select<HTMLElement, unknown>(this.#canvas).datum(this.#frames[0]));
-    chart.transitionDuration(zoomMilliseconds());
-    this.#chart = chart;
-    const root = select<HTMLElement, Node>(this.#canvas).datum();
-    root.each((node) => {
-      this.#nodeOf.set(node.data, node);
+    // The chart would make a hierarchy of all frames; a root alone is replaced by ours in #show.
+    const { node, value } = this.#frames[0];
+    chart(select<HTMLElement, unknown>(this.#canvas).datum({ node, value, name: '', children: [] }) as never);
+    return chart;
+  }
+
+  /**
+   * Gives the chart the frames that are wide enough to be seen in the present zoom. Of a large tree they are few, and the chart takes
+   * its time for each that it knows.
+   */
+  #show(): Map<FlameFrame, Node> {
+    const [root] = this.#frames;
+    const path = new Set<FlameFrame>();
+    for (let above: FlameFrame | null = this.#zoomed; above !== null; above = above.parent) {
+      path.add(above);
+    }
+    const within = new Set<FlameFrame>([this.#zoomed]);
+    const pixel = NARROWEST_PIXELS / Math.max(1, this.#width);
+    const [coarse, fine] = [root.value * pixel, this.#zoomed.value * pixel];
+    const drawn = (frame: FlameFrame): FlameFrame[] => {
+      const isWithin = within.has(frame);
+      const children = frame.children.filter((child) => child.value >= (isWithin ? fine : coarse) || path.has(child));
+      if (isWithin) {
+        children.forEach((child) => within.add(child));
+      }
+      return children;
+    };
+    const nodes = hierarchy(root, drawn);
+    const nodeOf = new Map<FlameFrame, Node>();
+    nodes.each((node) => {
+      // By which the chart knows its elements again.
+      Object.assign(node, { id: node.data.node });
+      nodeOf.set(node.data, node as Node);
     });
+    select<HTMLElement, unknown>(this.#canvas).datum(nodes);
+    return nodeOf;
   }
 
   #chartTooltip(): FlameTooltip<FlameFrame> {
     return Object.assign(() => undefined, {
       show: (event: MouseEvent, { data }: Node) => {
         if (event.currentTarget instanceof Element) {
-          this.#tooltip.show(data, event.currentTarget, event.clientX);
+          this.#tooltip.show(data, event.currentTarget, event.clientX, this.#jumpHint(data));
         }
       },
       hide: () => {
         this.#tooltip.hide();
       },
     });
+  }
+
+  #jumpHint(frame: FlameFrame): string {
+    return this.#canJump(frame)
+      ? say('click: zoom · Alt+click: go to the line')
+      : '';
+  }
+
+  #canJump(frame: FlameFrame): boolean {
+    return this.#events.jump !== null && this.#events.canJump(frame);
+  }
+
+  #onClick(event: MouseEvent): void {
+    const group = event.target instanceof Element ? event.target.closest('g.frame') : null;
+    if (group === null) {
+      return;
+    }
+    event.stopPropagation();
+    const { data } = select<Element, Node>(group).datum();
+    if (event.altKey && this.#canJump(data)) {
+      this.#tooltip.hide();
+      this.#events.jump?.(data);
+    } else {
+      this.#zoomTo(data);
+    }
   }
 
   #onZoom(frame: FlameFrame): void {
@@ -153,8 +241,15 @@ export class Flamegraph {
   }
 
   #zoomTo(frame: FlameFrame): void {
-    const node = this.#nodeOf.get(frame);
-    if (this.#chart !== null && node !== undefined) {
+    if (this.#chart === null) {
+      return;
+    }
+    this.#zoomed = frame;
+    for (const shown of this.#frames) {
+      shown.hide = shown.fade = false;
+    }
+    const node = this.#show().get(frame);
+    if (node !== undefined) {
       // Calls onClick, and so #onZoom.
       this.#chart.zoomTo(node);
     }
@@ -163,11 +258,15 @@ export class Flamegraph {
   /** What the chart doesn't do: labels in parts, shades by class, and final widths at once for frames that are new. */
   #decorate(): void {
     let deepest = 0;
+    const { comparedPeakBytes } = this.#options;
     for (const [group, { data, depth }] of this.#groups()) {
       const width = Number(group.getAttribute('width'));
       if (!group.hasAttribute('data-heat')) {
         group.setAttribute('data-heat', String(data.heat));
         group.setAttribute('data-kind', data.frame.kind);
+        if (comparedPeakBytes !== null) {
+          group.setAttribute('data-delta', String(deltaLevel(data.deltaBytes ?? 0, comparedPeakBytes)));
+        }
         // The chart would grow it from nothing.
         group.querySelector('rect')?.setAttribute('width', String(width));
       }
@@ -176,7 +275,7 @@ export class Flamegraph {
       if (width < LABEL_PIXELS) {
         label?.remove();
       } else if (holder && !label) {
-        holder.append(labelElement(data));
+        holder.append(labelElement(data, comparedPeakBytes !== null));
       }
       group.classList.toggle('fil-wide', width >= OWNER_PIXELS);
       group.classList.toggle('fil-wider', width >= BYTES_PIXELS);
@@ -205,13 +304,17 @@ export class Flamegraph {
   }
 
   #onKey(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.altKey || event.metaKey) {
+    if (event.ctrlKey || event.metaKey || (event.altKey && event.key !== 'Enter')) {
       return;
     }
     switch (event.key) {
       case 'Enter':
       case ' ':
-        this.#zoomTo(this.#focused);
+        if (!event.altKey) {
+          this.#zoomTo(this.#focused);
+        } else if (this.#canJump(this.#focused)) {
+          this.#events.jump?.(this.#focused);
+        }
         break;
       case 'Escape':
         this.resetZoom();
@@ -245,14 +348,15 @@ export class Flamegraph {
     const group = this.#canvas.querySelector('g.fil-focus');
     if (group !== null) {
       group.scrollIntoView({ block: 'nearest' });
-      this.#tooltip.show(frame, group, group.getBoundingClientRect().left);
+      this.#tooltip.show(frame, group, group.getBoundingClientRect().left, '');
     }
   }
 
   /** A frame in words, for readers who don't see the picture. */
-  describe({ label, value }: FlameFrame): string {
+  describe(frame: FlameFrame): string {
+    const label = labelOf(frame);
     const parts = [label.name, label.place, label.source].filter((part) => part !== '');
-    return `${parts.join(', ')}: ${formatBytes(value)}, ${formatShare(value, this.#report.peakBytes)} of the peak`;
+    return `${parts.join(', ')}: ${say('%1, %2 of the peak', formatBytes(frame.value), formatShare(frame.value, this.#options.report.peakBytes))}`;
   }
 }
 
@@ -261,7 +365,9 @@ function sibling(frame: FlameFrame, step: -1 | 1): FlameFrame | undefined {
   return siblings[siblings.indexOf(frame) + step];
 }
 
-function labelElement({ frame, label, value }: FlameFrame): HTMLElement {
+function labelElement(flame: FlameFrame, isCompared: boolean): HTMLElement {
+  const { frame, value, foldedFrames, deltaBytes } = flame;
+  const label = labelOf(flame);
   const text = element('span', { class: 'fil-label-text' });
   // `DataFrame.` of `DataFrame.merge`: the first to go where there is little room.
   const ownerEnd = label.name === frame.function ? label.name.lastIndexOf('.') + 1 : 0;
@@ -275,12 +381,16 @@ function labelElement({ frame, label, value }: FlameFrame): HTMLElement {
   if (label.source !== '') {
     text.append(' ', element('span', { class: 'fil-label-source' }, label.source));
   }
-  return element(
-    'div',
-    { class: 'fil-label' },
-    text,
-    element('span', { class: 'fil-label-bytes' }, formatBytes(value)),
-  );
+  if (foldedFrames > 0) {
+    text.append(' ', element('span', { class: 'fil-label-place' }, foldedWords(foldedFrames)));
+  }
+  const bytes = isCompared && deltaBytes !== null ? formatDelta(deltaBytes) : formatBytes(value);
+  return element('div', { class: 'fil-label' }, text, element('span', { class: 'fil-label-bytes' }, bytes));
+}
+
+/** `3 frames folded`. */
+export function foldedWords(count: number): string {
+  return count === 1 ? say('1 frame folded') : say('%1 frames folded', count);
 }
 
 function zoomMilliseconds(): number {

@@ -4,6 +4,7 @@
 import type { Report } from '../../../schema/report.js';
 import { type Phrase, headline, splitPeak } from '../../../schema/summary.js';
 import { formatBytes } from '../../../schema/units.js';
+import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
 
 export function headlineElement(report: Report): HTMLElement {
@@ -36,9 +37,9 @@ function phraseElement({ kind, text }: Phrase): Node | string {
 function splitElements(report: Report): HTMLElement[] {
   const { residentBeforeBytes, keptBytes, temporaryBytes } = splitPeak(report);
   const parts = [
-    { name: 'before', words: 'in use before', bytes: residentBeforeBytes ?? 0 },
-    { name: 'kept', words: 'kept', bytes: keptBytes },
-    { name: 'temporary', words: 'temporary', bytes: temporaryBytes },
+    { name: 'before', words: say('in use before'), bytes: residentBeforeBytes ?? 0 },
+    { name: 'kept', words: say('kept'), bytes: keptBytes },
+    { name: 'temporary', words: say('temporary'), bytes: temporaryBytes },
   ].filter(({ bytes }) => bytes > 0);
   const bar = element('div', { class: 'fil-split', attributes: { 'aria-hidden': 'true' } });
   const legend = element('div', { class: 'fil-split-legend' });

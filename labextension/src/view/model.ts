@@ -1,30 +1,38 @@
 /**
- * What the flamegraph draws, from a report: no DOM here.
+ * What the pictures draw, from a report: no DOM here.
  */
 import { at } from '../../../schema/columns.js';
-import { type Frame, type FrameLabel, frameAt, frameLabel } from '../../../schema/places.js';
+import { type Frame, type FrameLabel, frameAt, frameLabel, isUserCode } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 
-/** A node of the call tree as the chart wants it. The chart writes `hide` and `fade`. */
+/** A node of a call tree as the chart wants it. The chart writes `hide` and `fade`. */
 export interface FlameFrame {
-  /** Row of the node in the report's tree. */
+  /** Number in its tree; 0 is the root. */
   readonly node: number;
   readonly parent: FlameFrame | null;
   readonly children: FlameFrame[];
+  readonly depth: number;
   readonly frame: Frame;
-  readonly label: FrameLabel;
-  /** Required by the chart, which knows frames by it; our labels are drawn from `label`. */
+  readonly subject: Report['subject'];
+  /** Required by the chart, which labels frames by it; our labels are drawn from {@link labelOf}. */
   readonly name: string;
-  /** Bytes at the peak of the frame and everything it called. */
-  readonly value: number;
-  readonly selfBytes: number;
+  /** Bytes at the peak of the frame and everything it called (bottom up: that it and its callers held). */
+  value: number;
+  selfBytes: number;
+  /** How many frames of libraries are folded into it. */
+  foldedFrames: number;
   /** 1 (traces) to {@link HEAT_LEVELS} (most of the peak). */
   readonly heat: number;
+  /** Bytes more (or, negative, less) than in the report that it is compared with; null if with none. */
+  deltaBytes: number | null;
   hide?: boolean;
   fade?: boolean;
 }
 
-/** How many shades there are; each has its colours in style/base.css. */
+/** A call tree in pre-order; the first is the root. */
+export type FlameTree = readonly [FlameFrame, ...FlameFrame[]];
+
+/** How many shades there are; each has its colours in style/report.css. */
 export const HEAT_LEVELS = 7;
 
 /** Deeper trees are not ours (we shorten stacks before), and the chart's recursion could overflow. */
@@ -35,54 +43,204 @@ export function heatOf(share: number): number {
   return Math.min(HEAT_LEVELS, 1 + Math.floor(Math.sqrt(Math.max(0, share)) * HEAT_LEVELS));
 }
 
+const labels = new WeakMap<FlameFrame, FrameLabel>();
+
+/** What stands on a frame. Made when it is asked for: most frames are too narrow for a label. */
+export function labelOf(frame: FlameFrame): FrameLabel {
+  let label = labels.get(frame);
+  if (label === undefined) {
+    label = frameLabel(frame.frame, frame.subject);
+    labels.set(frame, label);
+  }
+  return label;
+}
+
+/** A new frame below another one, of which it becomes the last callee. */
+export function addFrame(
+  report: Report,
+  tree: FlameFrame[],
+  parent: FlameFrame | null,
+  frame: Frame,
+  value: number,
+  selfBytes: number,
+): FlameFrame {
+  const depth = parent === null ? 0 : parent.depth + 1;
+  if (depth > DEEPEST) {
+    throw new RangeError(`The call tree has more than ${DEEPEST} levels.`);
+  }
+  const made: FlameFrame = {
+    node: tree.length,
+    parent,
+    children: [],
+    depth,
+    frame,
+    subject: report.subject,
+    name: '',
+    value,
+    selfBytes,
+    foldedFrames: 0,
+    heat: heatOf(value / Math.max(1, report.peakBytes)),
+    deltaBytes: null,
+  };
+  parent?.children.push(made);
+  tree.push(made);
+  return made;
+}
+
+/** The report's frames and whether each is the user's own; files are looked at once. */
+export function frameRows(report: Report): { readonly frames: readonly Frame[]; readonly isOwn: readonly boolean[] } {
+  const frames = report.frames.kind.map((_, row) => frameAt(report, row));
+  const ofFile = new Map<string, boolean>();
+  const isOwn = frames.map((frame) => {
+    if (frame.kind !== 'python' || frame.cell >= 0) {
+      return frame.kind === 'python';
+    }
+    let own = ofFile.get(frame.file);
+    if (own === undefined) {
+      own = isUserCode(frame);
+      ofFile.set(frame.file, own);
+    }
+    return own;
+  });
+  return { frames, isOwn };
+}
+
 /**
- * The frames in the report's order; the first is the root. A fresh tree each time: the chart writes into it.
+ * The report's call tree, in its order. A fresh tree each time: the chart writes into it.
  *
  * @throws {RangeError} if the tree is too deep to draw.
  */
-export function flameFrames(report: Report): readonly [FlameFrame, ...FlameFrame[]] {
+export function flameFrames(report: Report): FlameTree {
   const { parent, frame: frameOf, totalBytes, selfBytes } = report.tree;
-  const rows = report.frames.kind.map((_, row) => frameAt(report, row));
-  const labels = rows.map((frame) => frameLabel(frame, report.subject));
-  const frames: FlameFrame[] = [];
-  const depths: number[] = [];
-  const make = (node: number, above: FlameFrame | null): FlameFrame => {
-    const row = at(frameOf, node);
-    const value = at(totalBytes, node);
-    const [frame, label] = [rows[row], labels[row]];
-    if (frame === undefined || label === undefined) {
-      throw new RangeError(`Node ${node} names frame ${row}; the table has ${rows.length}.`);
+  const { frames } = frameRows(report);
+  const tree: FlameFrame[] = [];
+  for (let node = 0; node < parent.length; node++) {
+    const above = node === 0 ? null : tree[at(parent, node)];
+    const frame = frames[at(frameOf, node)];
+    if (above === undefined || frame === undefined) {
+      throw new RangeError(`Node ${node} names frame ${at(frameOf, node)} and parent ${at(parent, node)}; one is missing.`);
     }
-    const heat = heatOf(value / Math.max(1, report.peakBytes));
-    return {
-      node,
-      parent: above,
-      children: [],
-      frame,
-      label,
-      name: label.name,
-      value,
-      selfBytes: at(selfBytes, node),
-      heat,
-    };
-  };
-  const root = make(0, null);
-  for (let node = 1; node < parent.length; node++) {
-    const aboveNode = at(parent, node);
-    const above = aboveNode === 0 ? root : frames[aboveNode - 1];
-    if (above === undefined) {
-      throw new RangeError(`Node ${node} has parent ${aboveNode}, which does not stand before it.`);
-    }
-    const depth = (depths[aboveNode] ?? 0) + 1;
-    if (depth > DEEPEST) {
-      throw new RangeError(`The call tree has more than ${DEEPEST} levels.`);
-    }
-    depths[node] = depth;
-    const made = make(node, above);
-    above.children.push(made);
-    frames.push(made);
+    addFrame(report, tree, above, frame, at(totalBytes, node), at(selfBytes, node));
   }
-  return [root, ...frames];
+  return asTree(tree);
+}
+
+/**
+ * The call tree with the insides of libraries folded away: below a line of the user's code stands the function of a library that it
+ * calls, and below that only what comes back to the user's code. What lies between counts as the function's own.
+ *
+ * @throws {RangeError} if the tree is too deep to draw.
+ */
+export function foldedFrames(report: Report): FlameTree {
+  const { parent, frame: frameOf, totalBytes, selfBytes } = report.tree;
+  const { frames, isOwn } = frameRows(report);
+  const growing = new Growing(report, frames);
+  /** For each node of the report, the frame that shows it. */
+  const shownAs: Shown[] = [];
+  for (let node = 0; node < parent.length; node++) {
+    const row = at(frameOf, node);
+    const above = node === 0 ? null : (shownAs[at(parent, node)] ?? null);
+    if (above?.isLibrary === true && isOwn[row] !== true) {
+      above.selfBytes += at(selfBytes, node);
+      above.folded += 1;
+      shownAs.push(above);
+    } else {
+      shownAs.push(growing.shown(above, row, isOwn[row] === true, at(totalBytes, node), at(selfBytes, node)));
+    }
+  }
+  return growing.tree();
+}
+
+/** A frame of the folded tree while it grows: which nodes it stands for is known at the end. */
+interface Shown {
+  readonly row: number;
+  readonly key: string;
+  readonly children: Map<string, Shown>;
+  readonly isLibrary: boolean;
+  totalBytes: number;
+  selfBytes: number;
+  folded: number;
+}
+
+class Growing {
+  readonly #report: Report;
+  readonly #frames: readonly Frame[];
+  /** One frame for each function of a library, however many of its lines are on the stacks. */
+  readonly #functions = new Map<string, { readonly row: number; isOfSeveralLines: boolean }>();
+  #root: Shown | null = null;
+
+  constructor(report: Report, frames: readonly Frame[]) {
+    this.#report = report;
+    this.#frames = frames;
+  }
+
+  shown(above: Shown | null, row: number, isOwn: boolean, totalBytes: number, selfBytes: number): Shown {
+    const frame = this.#frames[row];
+    const isLibrary = frame?.kind === 'python' && !isOwn;
+    // Lines inside a library's function are not what the user can change.
+    const key = isLibrary ? `${frame.function}\n${frame.file}` : String(row);
+    if (isLibrary) {
+      const ofFunction = this.#functions.get(key);
+      if (ofFunction === undefined) {
+        this.#functions.set(key, { row, isOfSeveralLines: false });
+      } else {
+        ofFunction.isOfSeveralLines ||= ofFunction.row !== row;
+      }
+    }
+    const known = above?.children.get(key);
+    if (known !== undefined) {
+      known.totalBytes += totalBytes;
+      known.selfBytes += selfBytes;
+      return known;
+    }
+    const made: Shown = { row, key, children: new Map(), isLibrary, totalBytes, selfBytes, folded: 0 };
+    if (above === null) {
+      this.#root = made;
+    } else {
+      above.children.set(key, made);
+    }
+    return made;
+  }
+
+  tree(): FlameTree {
+    const tree: FlameFrame[] = [];
+    const ofFunction = new Map([...this.#functions].map(([key, of]) => [key, this.#frameOfFunction(of)]));
+    const frameOf = ({ key, row }: Shown): Frame => ofFunction.get(key) ?? this.#frame(row);
+    const pending: { shown: Shown; parent: FlameFrame | null }[] = [];
+    if (this.#root !== null) {
+      pending.push({ shown: this.#root, parent: null });
+    }
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      const { shown, parent } = next;
+      const made = addFrame(this.#report, tree, parent, frameOf(shown), shown.totalBytes, shown.selfBytes);
+      made.foldedFrames = shown.folded;
+      const callees = [...shown.children.values()].sort((a, b) => a.totalBytes - b.totalBytes);
+      pending.push(...callees.map((callee) => ({ shown: callee, parent: made })));
+    }
+    return asTree(tree);
+  }
+
+  #frameOfFunction({ row, isOfSeveralLines }: { readonly row: number; readonly isOfSeveralLines: boolean }): Frame {
+    const frame = this.#frame(row);
+    return isOfSeveralLines ? { ...frame, line: 0, sourceLine: '' } : frame;
+  }
+
+  #frame(row: number): Frame {
+    const frame = this.#frames[row];
+    if (frame === undefined) {
+      throw new RangeError(`The report has no frame ${row}.`);
+    }
+    return frame;
+  }
+}
+
+/** @throws {RangeError} if there is not even a root. */
+export function asTree(frames: readonly FlameFrame[]): FlameTree {
+  const [root, ...others] = frames;
+  if (root === undefined) {
+    throw new RangeError('A call tree without a root can not be drawn.');
+  }
+  return [root, ...others];
 }
 
 /** What a search found. */
@@ -98,15 +256,29 @@ export interface Matches {
  * @param term empty finds nothing.
  */
 export function search(frames: readonly FlameFrame[], term: string): Matches {
-  const found = new Set<FlameFrame>();
   const wanted = term.trim().toLowerCase();
   if (wanted === '') {
-    return { frames: found, bytes: 0 };
+    return { frames: new Set(), bytes: 0 };
   }
+  // Most frames of a large tree share their row of the table.
+  const answers = new Map<Frame, boolean>();
+  return matching(frames, (frame) => {
+    let answer = answers.get(frame.frame);
+    if (answer === undefined) {
+      answer = searchText(frame).includes(wanted);
+      answers.set(frame.frame, answer);
+    }
+    return answer;
+  });
+}
+
+/** Frames that fit a condition. */
+export function matching(frames: readonly FlameFrame[], fits: (frame: FlameFrame) => boolean): Matches {
+  const found = new Set<FlameFrame>();
   const covered = new Set<FlameFrame>();
   let bytes = 0;
   for (const frame of frames) {
-    const isMatch = searchText(frame).includes(wanted);
+    const isMatch = fits(frame);
     const isCovered = frame.parent !== null && covered.has(frame.parent);
     if (isMatch) {
       found.add(frame);
@@ -119,7 +291,9 @@ export function search(frames: readonly FlameFrame[], term: string): Matches {
   return { frames: found, bytes };
 }
 
-function searchText({ frame, label }: FlameFrame): string {
+function searchText(flame: FlameFrame): string {
+  const { frame } = flame;
+  const label = labelOf(flame);
   const place = frame.line > 0 ? `${frame.file}:${frame.line}` : frame.file;
   return `${label.name}\n${label.place}\n${frame.function}\n${place}\n${frame.sourceLine}`.toLowerCase();
 }

@@ -3,9 +3,10 @@
  */
 import { placeLabel, shortFile } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { formatBytes, formatShare } from '../../../schema/units.js';
+import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
+import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
-import type { FlameFrame } from './model.js';
+import { type FlameFrame, labelOf } from './model.js';
 
 const GAP_PIXELS = 6;
 
@@ -34,12 +35,16 @@ export class Tooltip {
    * @param frame what to tell of.
    * @param anchor the drawn frame.
    * @param left where to begin, in the window's pixels.
+   * @param hint what a click does; empty for nothing to tell.
    */
-  show(frame: FlameFrame, anchor: Element, left: number): void {
+  show(frame: FlameFrame, anchor: Element, left: number, hint: string): void {
     const box = anchor.getBoundingClientRect();
     this.#anchor = anchor;
     this.#anchorTop = box.top;
     this.#node.replaceChildren(...this.#content(frame));
+    if (hint !== '') {
+      this.#node.append(element('div', { class: 'fil-soft' }, hint));
+    }
     this.#node.hidden = false;
     const { width, height } = this.#node.getBoundingClientRect();
     const isRoomBelow = box.bottom + GAP_PIXELS + height < window.innerHeight;
@@ -59,7 +64,9 @@ export class Tooltip {
     this.#node.remove();
   }
 
-  #content({ frame, label, value, selfBytes }: FlameFrame): Node[] {
+  #content(flame: FlameFrame): Node[] {
+    const { frame, value, selfBytes, foldedFrames, deltaBytes } = flame;
+    const label = labelOf(flame);
     const { peakBytes, subject } = this.#report;
     const content: Node[] = [];
     if (frame.kind === 'python') {
@@ -89,10 +96,17 @@ export class Tooltip {
       );
     }
     content.push(
-      element('div', {}, element('strong', {}, formatBytes(value)), ` · ${formatShare(value, peakBytes)} of the peak`),
+      element('div', {}, element('strong', {}, formatBytes(value)), ` · ${say('%1 of the peak', formatShare(value, peakBytes))}`),
     );
-    if (frame.kind === 'python' && selfBytes > 0 && selfBytes < value) {
-      content.push(element('div', { class: 'fil-soft' }, `${formatBytes(selfBytes)} by this line itself`));
+    if (deltaBytes !== null) {
+      content.push(element('div', {}, say('%1 compared with before', formatDelta(deltaBytes))));
+    }
+    if (foldedFrames > 0) {
+      const count = foldedFrames === 1 ? say('1 frame') : say('%1 frames', foldedFrames);
+      content.push(element('div', { class: 'fil-soft' }, say('%1 of the library folded into it', count)));
+    }
+    if (frame.kind === 'python' && foldedFrames === 0 && selfBytes > 0 && selfBytes < value) {
+      content.push(element('div', { class: 'fil-soft' }, say('%1 by this line itself', formatBytes(selfBytes))));
     }
     return content;
   }

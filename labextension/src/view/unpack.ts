@@ -31,7 +31,12 @@ export function unpackReport(data: unknown): Report {
 
 function bytesOf(base64: string): Uint8Array {
   try {
-    return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const characters = atob(base64);
+    const bytes = new Uint8Array(characters.length);
+    for (let place = 0; place < bytes.length; place++) {
+      bytes[place] = characters.charCodeAt(place);
+    }
+    return bytes;
   } catch {
     throw new ReportError(`This Fil report is damaged: its data is not base64. ${RUN_AGAIN}`);
   }

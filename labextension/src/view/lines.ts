@@ -1,0 +1,78 @@
+/**
+ * The table of lines, from a call tree: no DOM here.
+ */
+import type { Frame } from '../../../schema/places.js';
+import type { FlameFrame, FlameTree } from './model.js';
+
+/** A line of a program with what it held at the peak. */
+export interface LineRow {
+  readonly frame: Frame;
+  /** Allocated by the line itself; with folding, by what it called in libraries too. */
+  ownBytes: number;
+  /** By the line and everything that it called. */
+  totalBytes: number;
+  /** More (or, negative, less) than in the report that it is compared with; null if with none. */
+  deltaBytes: number | null;
+  /** The frames of the tree that are of this line. */
+  readonly frames: FlameFrame[];
+}
+
+/** How the table is sorted, most first. */
+export type LineOrder = 'own' | 'total' | 'delta';
+
+/** Rows that are shown at first; many more make a page slow and nobody reads them. */
+export const FIRST_ROWS = 50;
+
+/**
+ * All lines of a tree, each once.
+ *
+ * @param isCharged whether a frame's own bytes count as its own; others' count as those of the caller nearest that is.
+ */
+export function lineRows(tree: FlameTree, isCharged: (frame: FlameFrame) => boolean): LineRow[] {
+  const rows = new Map<Frame, LineRow>();
+  /** The frame that a frame's bytes are charged to. */
+  const chargedTo = new Map<FlameFrame, FlameFrame>();
+  for (const frame of tree) {
+    const above = frame.parent === null ? undefined : chargedTo.get(frame.parent);
+    const charged = isCharged(frame) || above === undefined || above.parent === null ? frame : above;
+    chargedTo.set(frame, charged);
+    if (frame.parent === null) {
+      continue;
+    }
+    let row = rows.get(charged.frame);
+    if (row === undefined) {
+      row = { frame: charged.frame, ownBytes: 0, totalBytes: 0, deltaBytes: null, frames: [] };
+      rows.set(charged.frame, row);
+    }
+    row.ownBytes += frame.selfBytes;
+    if (charged === frame) {
+      row.frames.push(frame);
+      // Of recursive calls only the outermost: the others are in it.
+      row.totalBytes += isBelowItself(frame) ? 0 : frame.value;
+    }
+  }
+  return [...rows.values()];
+}
+
+function isBelowItself({ frame, parent }: FlameFrame): boolean {
+  for (let above = parent; above !== null; above = above.parent) {
+    if (above.frame === frame) {
+      return true;
+    }
+  }
+  return false;
+}
+
+export function sortRows(rows: readonly LineRow[], order: LineOrder): LineRow[] {
+  const by = (row: LineRow): number => {
+    switch (order) {
+      case 'own':
+        return row.ownBytes;
+      case 'total':
+        return row.totalBytes;
+      case 'delta':
+        return Math.abs(row.deltaBytes ?? 0);
+    }
+  };
+  return [...rows].sort((a, b) => by(b) - by(a) || b.totalBytes - a.totalBytes);
+}

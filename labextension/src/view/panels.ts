@@ -1,0 +1,173 @@
+/**
+ * What stands under the tabs. Each panel shows one tree or table; another fold or comparison makes a new one.
+ */
+import type { Frame } from '../../../schema/places.js';
+import { isUserCode } from '../../../schema/places.js';
+import type { Report } from '../../../schema/report.js';
+import { formatBytes, formatShare } from '../../../schema/units.js';
+import { say } from '../../../schema/words.js';
+import { bottomUp } from './bottom-up.js';
+import { comparedRows, writeDeltas } from './compare.js';
+import { Flamegraph, type FlamegraphEvents } from './flamegraph.js';
+import type { Tab, ViewHost } from './host.js';
+import { LineTable } from './line-table.js';
+import { type LineRow, lineRows } from './lines.js';
+import { flameFrames, type FlameFrame, type FlameTree, foldedFrames, matching } from './model.js';
+import { TimeChart } from './time-chart.js';
+
+export interface Panel {
+  readonly element: HTMLElement;
+  /** Shows what contains a text; returns what was found in words, empty for no text. */
+  search(term: string): string;
+  /** Marks what is of certain lines; tells whether there was any. */
+  select(isOfInterest: (frame: Frame) => boolean): boolean;
+  /** Null where there is nothing to zoom. */
+  readonly resetZoom: (() => void) | null;
+  /** The tree that it shows; null if it shows none. */
+  readonly tree: FlameTree | null;
+  dispose(): void;
+}
+
+export interface PanelInput {
+  readonly report: Report;
+  readonly isFolded: boolean;
+  /** The report that it is compared with. */
+  readonly before: Report | null;
+  readonly host: ViewHost;
+  readonly events: Pick<FlamegraphEvents, 'zoomed'> & { focused(words: string): void };
+}
+
+/** @throws {RangeError} if the report can't be drawn. */
+export function makePanel(tab: Tab, input: PanelInput): Panel {
+  switch (tab) {
+    case 'flamegraph':
+      return flamePanel(say('Flamegraph'), comparedTree(input, (_, tree) => tree), input);
+    case 'bottom-up':
+      return flamePanel(say('Bottom up'), comparedTree(input, bottomUp), input);
+    case 'lines':
+      return linesPanel(input);
+    case 'time':
+      return timePanel(input);
+  }
+}
+
+function treeOf(report: Report, isFolded: boolean): FlameTree {
+  return isFolded ? foldedFrames(report) : flameFrames(report);
+}
+
+function comparedTree(
+  { report, before, isFolded }: PanelInput,
+  turn: (report: Report, tree: FlameTree) => FlameTree,
+): FlameTree {
+  const tree = turn(report, treeOf(report, isFolded));
+  if (before !== null) {
+    writeDeltas(tree, turn(before, treeOf(before, isFolded)));
+  }
+  return tree;
+}
+
+function flamePanel(name: string, tree: FlameTree, { report, before, host, events }: PanelInput): Panel {
+  const { jump } = host;
+  const flamegraph: Flamegraph = new Flamegraph(
+    { report, tree, name, comparedPeakBytes: before === null ? null : Math.max(before.peakBytes, report.peakBytes) },
+    {
+      zoomed: (frame) => {
+        events.zoomed(frame);
+      },
+      focused: (frame) => {
+        events.focused(flamegraph.describe(frame));
+      },
+      jump:
+        jump === null
+          ? null
+          : (frame) => {
+              const target = nearestToJump(frame, host);
+              if (target !== null) {
+                jump(target);
+              }
+            },
+      canJump: (frame) => nearestToJump(frame, host) !== null,
+    },
+  );
+  return {
+    element: flamegraph.element,
+    tree,
+    search: (term) => {
+      const { frames, bytes } = flamegraph.search(term);
+      const count = frames.size === 1 ? say('1 frame') : say('%1 frames', frames.size);
+      return foundInWords(term, frames.size, count, bytes, report);
+    },
+    select: (isOfInterest) => {
+      const matches = matching(tree, ({ frame }) => isOfInterest(frame));
+      flamegraph.mark(matches);
+      return matches.frames.size > 0;
+    },
+    resetZoom: () => {
+      flamegraph.resetZoom();
+    },
+    dispose: () => {
+      flamegraph.dispose();
+    },
+  };
+}
+
+/** A frame's own line if the reader has it in an editor, else that of its nearest caller. */
+function nearestToJump(frame: FlameFrame, host: ViewHost): Frame | null {
+  for (let above: FlameFrame | null = frame; above !== null; above = above.parent) {
+    if (host.canJump(above.frame)) {
+      return above.frame;
+    }
+  }
+  return null;
+}
+
+function linesPanel({ report, before, isFolded, host }: PanelInput): Panel {
+  const rowsOf = (of: Report): LineRow[] =>
+    lineRows(treeOf(of, isFolded), ({ frame }) => !isFolded || isUserCode(frame));
+  const rows = before === null ? rowsOf(report) : comparedRows(rowsOf(report), rowsOf(before));
+  const { jump } = host;
+  const table = new LineTable(report, rows, before !== null, {
+    jump:
+      jump === null
+        ? null
+        : ({ frame }) => {
+            jump(frame);
+          },
+    canJump: ({ frame, frames }) => frames.length > 0 && host.canJump(frame),
+  });
+  return {
+    element: table.element,
+    tree: null,
+    search: (term) => {
+      const { rows: found, bytes } = table.search(term);
+      const count = found === 1 ? say('1 line') : say('%1 lines', found);
+      return foundInWords(term, found, count, bytes, report);
+    },
+    select: () => false,
+    resetZoom: null,
+    dispose: () => {
+      table.element.remove();
+    },
+  };
+}
+
+function timePanel({ report }: PanelInput): Panel {
+  const chart = new TimeChart(report);
+  return {
+    element: chart.element,
+    tree: null,
+    search: () => '',
+    select: () => false,
+    resetZoom: null,
+    dispose: () => {
+      chart.dispose();
+    },
+  };
+}
+
+function foundInWords(term: string, found: number, count: string, bytes: number, report: Report): string {
+  if (term.trim() === '') {
+    return '';
+  }
+  return found === 0 ? say('not found') : `${count}, ${formatBytes(bytes)}, ${formatShare(bytes, report.peakBytes)}`;
+}

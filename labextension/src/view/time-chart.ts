@@ -1,0 +1,158 @@
+/**
+ * Memory over the time of the run, with the peak marked.
+ */
+import type { Report } from '../../../schema/report.js';
+import { formatBytes, formatSeconds } from '../../../schema/units.js';
+import { say } from '../../../schema/words.js';
+import { element } from './dom.js';
+
+const SVG = 'http://www.w3.org/2000/svg';
+const HEIGHT = 180;
+const [LEFT, RIGHT, TOP, BOTTOM] = [76, 16, 14, 24];
+
+/** A moment of a run. */
+interface Moment {
+  readonly seconds: number;
+  readonly bytes: number;
+}
+
+/**
+ * The samples of a report with the exact peak among them: it lies between two samples, so it is put at the highest. Begins at nothing
+ * and ends with what was kept.
+ */
+export function moments(report: Report): { readonly all: readonly Moment[]; readonly peak: Moment | null } {
+  const { timeline, durationSeconds, peakBytes, retainedBytes } = report;
+  const samples = timeline.seconds.map((seconds, row): Moment => ({ seconds, bytes: timeline.bytes[row] ?? 0 }));
+  let highest: Moment | undefined;
+  for (const sample of samples) {
+    highest = highest === undefined || sample.bytes > highest.bytes ? sample : highest;
+  }
+  if (highest === undefined) {
+    return { all: [], peak: null };
+  }
+  const peak: Moment = { seconds: highest.seconds, bytes: peakBytes };
+  const all = samples.map((sample) => (sample === highest ? peak : sample));
+  if ((all[0]?.seconds ?? 0) > 0) {
+    all.unshift({ seconds: 0, bytes: 0 });
+  }
+  if ((all.at(-1)?.seconds ?? 0) < durationSeconds) {
+    all.push({ seconds: durationSeconds, bytes: Math.min(retainedBytes, peakBytes) });
+  }
+  return { all, peak };
+}
+
+/** Draws itself once its element has a width, and anew when the width changes. */
+export class TimeChart {
+  readonly element = element('div', { class: 'fil-time' });
+  readonly #report: Report;
+  readonly #observer: ResizeObserver;
+  readonly #readout = element('div', { class: 'fil-time-readout fil-soft' });
+  readonly #canvas = element('div');
+  #width = 0;
+
+  constructor(report: Report) {
+    this.#report = report;
+    this.element.append(this.#canvas, this.#readout);
+    this.#observer = new ResizeObserver(() => {
+      const width = Math.floor(this.element.clientWidth);
+      if (width > 0 && width !== this.#width) {
+        this.#width = width;
+        this.#draw(width);
+      }
+    });
+    this.#observer.observe(this.element);
+  }
+
+  dispose(): void {
+    this.#observer.disconnect();
+    this.element.remove();
+  }
+
+  #draw(width: number): void {
+    const { all, peak } = moments(this.#report);
+    if (peak === null) {
+      this.#canvas.replaceChildren(
+        element('p', { class: 'fil-soft' }, say('The run was too short to see its memory change over time.')),
+      );
+      return;
+    }
+    const last = Math.max(all.at(-1)?.seconds ?? 0, Number.EPSILON);
+    const x = (seconds: number): number => LEFT + ((width - LEFT - RIGHT) * seconds) / last;
+    const y = (bytes: number): number => HEIGHT - BOTTOM - ((HEIGHT - TOP - BOTTOM) * bytes) / Math.max(1, peak.bytes);
+    const svg = shape('svg', { width, height: HEIGHT, role: 'img', 'aria-label': this.#inWords(peak) });
+    for (const part of [0, 0.5, 1]) {
+      const bytes = peak.bytes * part;
+      svg.append(
+        shape('line', { class: 'fil-grid', x1: LEFT, x2: width - RIGHT, y1: y(bytes), y2: y(bytes) }),
+        words(LEFT - 8, y(bytes) + 4, 'end', formatBytes(Math.round(bytes))),
+      );
+    }
+    for (const part of [0, 0.25, 0.5, 0.75, 1]) {
+      const anchor = part === 0 ? 'start' : part === 1 ? 'end' : 'middle';
+      svg.append(words(x(last * part), HEIGHT - 6, anchor, formatSeconds(last * part)));
+    }
+    const line = all.map(({ seconds, bytes }) => `${x(seconds).toFixed(1)} ${y(bytes).toFixed(1)}`).join('L');
+    svg.append(
+      shape('path', { class: 'fil-area', d: `M${x(0)} ${y(0)}L${line}L${x(last).toFixed(1)} ${y(0)}Z` }),
+      shape('path', { class: 'fil-curve', d: `M${line}` }),
+      shape('circle', { class: 'fil-peak', cx: x(peak.seconds), cy: y(peak.bytes), r: 4 }),
+    );
+    const isRight = x(peak.seconds) > width / 2;
+    svg.append(
+      words(x(peak.seconds) + (isRight ? -9 : 9), y(peak.bytes) + 12, isRight ? 'end' : 'start', this.#inWords(peak), true),
+    );
+    const cursor = shape('line', { class: 'fil-cursor', y1: TOP, y2: HEIGHT - BOTTOM, visibility: 'hidden' });
+    svg.append(cursor);
+    svg.addEventListener('pointermove', (event) => {
+      const offset = event.clientX - svg.getBoundingClientRect().left;
+      const seconds = Math.max(0, Math.min(last, ((offset - LEFT) / Math.max(1, width - LEFT - RIGHT)) * last));
+      const moment = nearest(all, seconds);
+      cursor.setAttribute('x1', String(x(moment.seconds)));
+      cursor.setAttribute('x2', String(x(moment.seconds)));
+      cursor.setAttribute('visibility', 'visible');
+      this.#readout.textContent = say('%1 after %2', formatBytes(moment.bytes), formatSeconds(moment.seconds));
+    });
+    svg.addEventListener('pointerleave', () => {
+      cursor.setAttribute('visibility', 'hidden');
+      this.#tell(peak);
+    });
+    this.#canvas.replaceChildren(svg);
+    this.#tell(peak);
+  }
+
+  #tell(peak: Moment): void {
+    const kept = Math.min(this.#report.retainedBytes, peak.bytes);
+    this.#readout.textContent = say(
+      'Memory of this run over time, %1 at its end. Move the pointer over the curve to read it.',
+      formatBytes(kept),
+    );
+  }
+
+  #inWords(peak: Moment): string {
+    return say('peak %1 at %2', formatBytes(peak.bytes), formatSeconds(peak.seconds));
+  }
+}
+
+function nearest(all: readonly Moment[], seconds: number): Moment {
+  return all.reduce(
+    (best, moment) => (Math.abs(moment.seconds - seconds) < Math.abs(best.seconds - seconds) ? moment : best),
+    all[0] ?? { seconds: 0, bytes: 0 },
+  );
+}
+
+function shape<Tag extends keyof SVGElementTagNameMap>(
+  tag: Tag,
+  attributes: Readonly<Record<string, string | number>>,
+): SVGElementTagNameMap[Tag] {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    made.setAttribute(name, String(value));
+  }
+  return made;
+}
+
+function words(x: number, y: number, anchor: string, text: string, isStrong = false): SVGTextElement {
+  const made = shape('text', { x, y, 'text-anchor': anchor, class: isStrong ? 'fil-strong' : '' });
+  made.textContent = text;
+  return made;
+}
