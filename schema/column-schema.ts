@@ -8,7 +8,7 @@ import * as z from 'zod/mini';
 export interface ColumnElement<T> {
   readonly schema: z.ZodMiniType<T>;
   /** The first row whose value the schema would refuse; -1 if there is none. */
-  firstRefused(values: readonly unknown[]): number;
+  readonly firstRefused: (values: readonly unknown[]) => number;
 }
 
 // Each loop is written out: one loop that calls a test for each element takes four times as long before it has been optimised.
@@ -100,7 +100,8 @@ export function toJsonSchema(type: z.ZodMiniType): unknown {
     override: ({ zodSchema, jsonSchema }) => {
       const element = elementOf.get(zodSchema);
       if (element !== undefined) {
-        const { $schema: _, ...array } = z.toJSONSchema(z.array(element), { io: 'input' });
+        const array = z.toJSONSchema(z.array(element), { io: 'input' });
+        delete array.$schema;
         Object.assign(jsonSchema, array);
       }
     },

@@ -33,8 +33,24 @@ export function frameAt(report: Report, row: number): Frame {
   };
 }
 
+/** A report has few files and many frames, each asked about several times. */
+const libraryStarts = new Map<string, number>();
+const MOST_REMEMBERED = 10_000;
+
 /** Where the path inside a library begins; -1 if the file is not of a library. */
 function libraryStart(file: string): number {
+  let start = libraryStarts.get(file);
+  if (start === undefined) {
+    start = findLibraryStart(file);
+    if (libraryStarts.size >= MOST_REMEMBERED) {
+      libraryStarts.clear();
+    }
+    libraryStarts.set(file, start);
+  }
+  return start;
+}
+
+function findLibraryStart(file: string): number {
   let start = -1;
   for (const pattern of [PACKAGES, STANDARD_LIBRARY]) {
     for (const match of file.matchAll(pattern)) {

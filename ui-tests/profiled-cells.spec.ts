@@ -58,6 +58,13 @@ test('frames are as wide as their share, and redder the wider', async () => {
   expect(Number(await root.getAttribute('data-heat'))).toBeGreaterThan(Number(await line.getAttribute('data-heat')));
 });
 
+test('one click unfolds what libraries did', async () => {
+  await expect(frame(report, /merge pandas \d+ frames folded/)).toBeVisible();
+  await expect(frame(report, /reindex_and_concat/)).toHaveCount(0);
+  await report.getByRole('checkbox', { name: 'fold library frames' }).uncheck();
+  await expect(frame(report, /reindex_and_concat/)).toBeVisible();
+});
+
 test('hovering tells bytes, share, function, file, line and source line', async () => {
   await frame(report, /reindex_and_concat/).hover();
   const tip = page.locator('.fil-tooltip:visible');

@@ -5,6 +5,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { REPORT_MIME_TYPE } from '../../schema/report.js';
 import { ReportRenderer } from './renderer.js';
+import { PLAIN_HOST } from './view/host.js';
 
 /** Before text/html (50), which the same outputs carry for everybody else. */
 const RANK = 0;
@@ -20,7 +21,11 @@ const plugin: JupyterFrontEndPlugin<void> = {
         // It makes no HTML from the data, so it may also draw what nobody has trusted yet.
         safe: true,
         mimeTypes: [REPORT_MIME_TYPE],
-        createRenderer: () => new ReportRenderer(),
+        createRenderer: () =>
+          new ReportRenderer(
+            () => PLAIN_HOST,
+            () => undefined,
+          ),
       },
       RANK,
     );

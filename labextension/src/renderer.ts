@@ -2,42 +2,99 @@
  * Draws a report in a cell's output.
  */
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
-import { REPORT_MIME_TYPE } from '../../schema/report.js';
+import { REPORT_MIME_TYPE, type Report } from '../../schema/report.js';
+import type { ViewHost } from './view/host.js';
 import { messageElement } from './view/message.js';
 import { ReportView } from './view/report-view.js';
-import { unpackReport } from './view/unpack.js';
+import { openReport } from './view/unpack.js';
+
+/** The report's surroundings, made for each output. */
+export type HostFactory = (renderer: ReportRenderer) => ViewHost;
 
 export class ReportRenderer extends Widget implements IRenderMime.IRenderer {
+  readonly #host: ViewHost;
+  readonly #onDispose: () => void;
   #view: ReportView | null = null;
+  #model: IRenderMime.IMimeModel | null = null;
+  #report: Report | null = null;
 
-  constructor() {
+  /** @param onDispose called once, when the output goes. */
+  constructor(hostOf: HostFactory, onDispose: () => void) {
     super();
+    this.#host = hostOf(this);
+    this.#onDispose = onDispose;
     this.addClass('fil-output');
   }
 
+  /** The data that it draws, by MIME type; null before there is any. */
+  get data(): Readonly<Record<string, unknown>> | null {
+    return this.#model?.data ?? null;
+  }
+
+  /** What it shows; null if that is none, or can't be read. */
+  get report(): Report | null {
+    return this.#report;
+  }
+
+  get view(): ReportView | null {
+    return this.#view;
+  }
+
   /** Draws the report of a mime model, in place of the last one. Never throws: what can't be drawn is said in the output. */
-  renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
     this.#clear();
+    this.#model = model;
     try {
-      this.#view = new ReportView(this.node, unpackReport(model.data[REPORT_MIME_TYPE]));
+      const opened = openReport(model.data[REPORT_MIME_TYPE]);
+      // Not always: the cell would grow a moment after it was drawn.
+      const report = opened instanceof Promise ? await opened : opened;
+      if (this.#model === model && !this.isDisposed) {
+        this.#report = report;
+        this.#draw(report);
+      }
     } catch (error) {
-      const text = model.data['text/plain'];
-      this.node.append(messageElement(error, typeof text === 'string' ? text : ''));
+      if (this.#model === model && !this.isDisposed) {
+        const text = model.data['text/plain'];
+        this.node.append(messageElement(error, typeof text === 'string' ? text : ''));
+      }
     }
-    return Promise.resolve();
+  }
+
+  /** Draws anew, as when settings have changed. */
+  redraw(): void {
+    if (this.#report !== null) {
+      this.#view?.dispose();
+      this.#draw(this.#report);
+    }
   }
 
   override dispose(): void {
     if (!this.isDisposed) {
       this.#clear();
+      this.#model = null;
+      this.#onDispose();
       super.dispose();
+    }
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this.#view?.attached();
+  }
+
+  #draw(report: Report): void {
+    this.#view = new ReportView(this.node, report, this.#host);
+    if (this.isAttached) {
+      this.#view.attached();
     }
   }
 
   #clear(): void {
     this.#view?.dispose();
     this.#view = null;
+    this.#report = null;
     this.node.replaceChildren();
   }
 }

@@ -3,13 +3,13 @@
  */
 import { messageElement } from './view/message.js';
 import { ReportView } from './view/report-view.js';
-import { unpackReport } from './view/unpack.js';
+import { openReport } from './view/unpack.js';
 
 /** Ids in the page's template, see scripts/build-report-page.mjs. */
 const REPORT_ID = 'fil-report-data';
 const HOST_ID = 'fil-report';
 
-function draw(): void {
+async function draw(): Promise<void> {
   const host = document.getElementById(HOST_ID);
   if (host === null) {
     throw new Error(`The page has no element #${HOST_ID} to draw its report in.`);
@@ -17,7 +17,8 @@ function draw(): void {
   const still = Array.from(host.childNodes);
   try {
     const data: unknown = JSON.parse(document.getElementById(REPORT_ID)?.textContent ?? '');
-    new ReportView(host, unpackReport(data));
+    const opened = openReport(data);
+    new ReportView(host, opened instanceof Promise ? await opened : opened);
     still.forEach((node) => {
       node.remove();
     });
@@ -27,4 +28,4 @@ function draw(): void {
   }
 }
 
-draw();
+void draw();

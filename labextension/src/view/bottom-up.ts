@@ -38,9 +38,7 @@ export function bottomUp(report: Report, tree: FlameTree): FlameTree {
     addFrame(report, made, root, otherFrame(), report.peakBytes - shown, 0);
   }
   for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
-    const callers = next.cursors.flatMap(({ at, bytes }) =>
-      at.parent === null || at.parent.parent === null ? [] : [{ at: at.parent, bytes }],
-    );
+    const callers = next.cursors.flatMap(({ at, bytes }) => (at.parent?.parent ? [{ at: at.parent, bytes }] : []));
     expand(next.parent, callers);
   }
   return asTree(made);

@@ -39,9 +39,13 @@ export function comparedRows(now: readonly LineRow[], before: readonly LineRow[]
     earlier.delete(key);
     return { ...row, deltaBytes: row.ownBytes - (then?.ownBytes ?? 0) };
   });
-  const gone = [...earlier.values()].map(
-    (row): LineRow => ({ frame: row.frame, ownBytes: 0, totalBytes: 0, deltaBytes: -row.ownBytes, frames: [] }),
-  );
+  const gone = [...earlier.values()].map((row): LineRow => ({
+    frame: row.frame,
+    ownBytes: 0,
+    totalBytes: 0,
+    deltaBytes: -row.ownBytes,
+    frames: [],
+  }));
   return [...rows, ...gone];
 }
 

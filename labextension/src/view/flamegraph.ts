@@ -210,9 +210,7 @@ export class Flamegraph {
   }
 
   #jumpHint(frame: FlameFrame): string {
-    return this.#canJump(frame)
-      ? say('click: zoom · Alt+click: go to the line')
-      : '';
+    return this.#canJump(frame) ? say('click: zoom · Alt+click: go to the line') : '';
   }
 
   #canJump(frame: FlameFrame): boolean {

@@ -34,9 +34,9 @@ export function lineRows(tree: FlameTree, isCharged: (frame: FlameFrame) => bool
   const chargedTo = new Map<FlameFrame, FlameFrame>();
   for (const frame of tree) {
     const above = frame.parent === null ? undefined : chargedTo.get(frame.parent);
-    const charged = isCharged(frame) || above === undefined || above.parent === null ? frame : above;
+    const charged = isCharged(frame) || !above?.parent ? frame : above;
     chargedTo.set(frame, charged);
-    if (frame.parent === null) {
+    if (frame.parent === null && frame.selfBytes === 0) {
       continue;
     }
     let row = rows.get(charged.frame);

@@ -87,22 +87,10 @@ export function addFrame(
   return made;
 }
 
-/** The report's frames and whether each is the user's own; files are looked at once. */
+/** The report's frames and whether each is the user's own. */
 export function frameRows(report: Report): { readonly frames: readonly Frame[]; readonly isOwn: readonly boolean[] } {
   const frames = report.frames.kind.map((_, row) => frameAt(report, row));
-  const ofFile = new Map<string, boolean>();
-  const isOwn = frames.map((frame) => {
-    if (frame.kind !== 'python' || frame.cell >= 0) {
-      return frame.kind === 'python';
-    }
-    let own = ofFile.get(frame.file);
-    if (own === undefined) {
-      own = isUserCode(frame);
-      ofFile.set(frame.file, own);
-    }
-    return own;
-  });
-  return { frames, isOwn };
+  return { frames, isOwn: frames.map(isUserCode) };
 }
 
 /**
@@ -118,7 +106,9 @@ export function flameFrames(report: Report): FlameTree {
     const above = node === 0 ? null : tree[at(parent, node)];
     const frame = frames[at(frameOf, node)];
     if (above === undefined || frame === undefined) {
-      throw new RangeError(`Node ${node} names frame ${at(frameOf, node)} and parent ${at(parent, node)}; one is missing.`);
+      throw new RangeError(
+        `Node ${node} names frame ${at(frameOf, node)} and parent ${at(parent, node)}; one is missing.`,
+      );
     }
     addFrame(report, tree, above, frame, at(totalBytes, node), at(selfBytes, node));
   }
@@ -293,7 +283,9 @@ export function matching(frames: readonly FlameFrame[], fits: (frame: FlameFrame
 
 function searchText(flame: FlameFrame): string {
   const { frame } = flame;
-  const label = labelOf(flame);
   const place = frame.line > 0 ? `${frame.file}:${frame.line}` : frame.file;
-  return `${label.name}\n${label.place}\n${frame.function}\n${place}\n${frame.sourceLine}`.toLowerCase();
+  const text = `${frame.function}\n${place}\n${frame.sourceLine}`;
+  // A library's label is made of the same words.
+  const label = frame.kind === 'python' && !isUserCode(frame) ? null : labelOf(flame);
+  return (label === null ? text : `${text}\n${label.name}\n${label.place}`).toLowerCase();
 }

@@ -41,7 +41,11 @@ export interface PanelInput {
 export function makePanel(tab: Tab, input: PanelInput): Panel {
   switch (tab) {
     case 'flamegraph':
-      return flamePanel(say('Flamegraph'), comparedTree(input, (_, tree) => tree), input);
+      return flamePanel(
+        say('Flamegraph'),
+        comparedTree(input, (_, tree) => tree),
+        input,
+      );
     case 'bottom-up':
       return flamePanel(say('Bottom up'), comparedTree(input, bottomUp), input);
     case 'lines':

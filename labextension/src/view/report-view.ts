@@ -224,7 +224,12 @@ export class ReportView {
     const parts: Node[] = isPicture ? [legendElement(this.#tab, this.#compared !== null)] : [];
     if (this.#compared !== null) {
       const delta = peakDelta(this.#report, this.#compared.report);
-      const words = delta === 0 ? say('the same peak') : delta < 0 ? say('peak %1 less', formatBytes(-delta)) : say('peak %1 more', formatBytes(delta));
+      const words =
+        delta === 0
+          ? say('the same peak')
+          : delta < 0
+            ? say('peak %1 less', formatBytes(-delta))
+            : say('peak %1 more', formatBytes(delta));
       parts.push(
         element('span', { class: 'fil-compared' }, say('Compared with %1: %2.', this.#compared.label, words)),
         button(say('Stop comparing'), () => {

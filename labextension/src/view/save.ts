@@ -5,6 +5,7 @@ import { frameLabel, subjectLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { headline, pruningStatement, topLines } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
+import { say } from '../../../schema/words.js';
 
 const MOST_LINES = 20;
 /** Pixels of a PNG for each of the picture, for sharp text on today's screens. */
@@ -27,23 +28,13 @@ export function reportText(report: Report): string {
   ].join('\n');
 }
 
-/** Puts a text on the clipboard. */
+/** Puts a text on the clipboard. @throws {Error} if the browser doesn't let us. */
 export async function copyText(text: string): Promise<void> {
-  // Not in pages that came over plain HTTP from another machine.
   const clipboard = (navigator as Partial<Navigator>).clipboard;
-  if (clipboard !== undefined) {
-    await clipboard.writeText(text);
-    return;
+  if (clipboard === undefined) {
+    throw new Error(say('The browser lets only pages that come over HTTPS or from this machine copy.'));
   }
-  const area = document.createElement('textarea');
-  area.value = text;
-  document.body.append(area);
-  area.select();
-  try {
-    document.execCommand('copy');
-  } finally {
-    area.remove();
-  }
+  await clipboard.writeText(text);
 }
 
 /** The text of an SVG file. */

@@ -26,8 +26,8 @@ export function stillColours(within: HTMLElement, comparedPeakBytes: number | nu
       return [level, resolved(`var(--fil-${name})`)];
     }),
   );
-  const [paper, ink, heatInk, hottestInk, neutral] = ['paper', 'ink', 'heat-ink', 'hottest-ink', 'neutral'].map((name) =>
-    resolved(`var(--fil-${name})`),
+  const [paper, ink, heatInk, hottestInk, neutral] = ['paper', 'ink', 'heat-ink', 'hottest-ink', 'neutral'].map(
+    (name) => resolved(`var(--fil-${name})`),
   ) as [string, string, string, string, string];
   probe.remove();
   const heatOf = ({ heat, frame }: FlameFrame): { fill: string; ink: string } => {

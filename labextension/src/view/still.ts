@@ -33,7 +33,9 @@ export function stillPicture(report: Report, tree: FlameTree, colours: StillColo
     deepest = Math.max(deepest, frame.depth);
     const { fill, ink } = colours.frame(frame);
     const top = HEADER + frame.depth * LEVEL;
-    svg.append(shape('rect', { x: left, y: top, width, height: LEVEL, fill, stroke: colours.paper, 'stroke-width': 1 }));
+    svg.append(
+      shape('rect', { x: left, y: top, width, height: LEVEL, fill, stroke: colours.paper, 'stroke-width': 1 }),
+    );
     const text = cut(inOneLine(frame), Math.floor((width - 8) / CHARACTER));
     if (text !== '') {
       svg.append(writing(left + 4, top + 14, 11, ink, text));

@@ -99,7 +99,13 @@ export class TimeChart {
     );
     const isRight = x(peak.seconds) > width / 2;
     svg.append(
-      words(x(peak.seconds) + (isRight ? -9 : 9), y(peak.bytes) + 12, isRight ? 'end' : 'start', this.#inWords(peak), true),
+      words(
+        x(peak.seconds) + (isRight ? -9 : 9),
+        y(peak.bytes) + 12,
+        isRight ? 'end' : 'start',
+        this.#inWords(peak),
+        true,
+      ),
     );
     const cursor = shape('line', { class: 'fil-cursor', y1: TOP, y2: HEIGHT - BOTTOM, visibility: 'hidden' });
     svg.append(cursor);

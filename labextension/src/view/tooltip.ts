@@ -96,7 +96,12 @@ export class Tooltip {
       );
     }
     content.push(
-      element('div', {}, element('strong', {}, formatBytes(value)), ` · ${say('%1 of the peak', formatShare(value, peakBytes))}`),
+      element(
+        'div',
+        {},
+        element('strong', {}, formatBytes(value)),
+        ` · ${say('%1 of the peak', formatShare(value, peakBytes))}`,
+      ),
     );
     if (deltaBytes !== null) {
       content.push(element('div', {}, say('%1 compared with before', formatDelta(deltaBytes))));

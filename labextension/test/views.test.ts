@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { largeReport } from '../../schema/fixtures/large-report.js';
+import { isUserCode } from '../../schema/places.js';
+import { parseReport, type Report } from '../../schema/report.js';
+import { bottomUp } from '../src/view/bottom-up.js';
+import { comparedRows, deltaLevel, writeDeltas } from '../src/view/compare.js';
+import { lineRows, sortRows } from '../src/view/lines.js';
+import { flameFrames, type FlameFrame, type FlameTree, foldedFrames, labelOf } from '../src/view/model.js';
+import { moments } from '../src/view/time-chart.js';
+
+function fixture(name: string): Report {
+  return parseReport(JSON.parse(readFileSync(new URL(`../../schema/fixtures/${name}.json`, import.meta.url), 'utf8')));
+}
+
+const pandas = fixture('pandas');
+const reports = { pandas, small: fixture('small'), large: largeReport(5000) };
+
+const own = (tree: FlameTree): number => tree.reduce((sum, { selfBytes }) => sum + selfBytes, 0);
+const names = (frames: readonly FlameFrame[]): string[] => frames.map((frame) => labelOf(frame).name);
+
+describe.each(Object.entries(reports))('of the report %s', (_, report) => {
+  test('folding keeps every byte, below the line that called', () => {
+    const folded = foldedFrames(report);
+    expect(own(folded)).toBe(report.peakBytes);
+    for (const { value, selfBytes, children } of folded) {
+      expect(value).toBe(children.reduce((sum, child) => sum + child.value, selfBytes));
+    }
+  });
+
+  test('no library function stands below another in the folded tree', () => {
+    const isLibrary = ({ frame }: FlameFrame): boolean => frame.kind === 'python' && !isUserCode(frame);
+    const both = foldedFrames(report).filter(
+      (frame) => frame.parent !== null && isLibrary(frame) && isLibrary(frame.parent),
+    );
+    expect(both).toEqual([]);
+  });
+
+  test('bottom up has the whole peak in its first row, and callees hold what their callers sum up to', () => {
+    for (const tree of [flameFrames(report), foldedFrames(report)]) {
+      const [root, ...others] = bottomUp(report, tree);
+      const first = root.children.reduce((sum, { value }) => sum + value, 0);
+      expect(report.peakBytes - first).toBeLessThan(report.peakBytes / 2000);
+      for (const { value, children } of others) {
+        expect(children.reduce((sum, child) => sum + child.value, 0)).toBeLessThanOrEqual(value);
+      }
+    }
+  });
+
+  test('the lines of the table have the peak as their own bytes', () => {
+    for (const rows of [
+      lineRows(flameFrames(report), () => true),
+      lineRows(foldedFrames(report), ({ frame }) => isUserCode(frame)),
+    ]) {
+      expect(rows.reduce((sum, { ownBytes }) => sum + ownBytes, 0)).toBe(report.peakBytes);
+      expect(Math.max(...rows.map(({ totalBytes }) => totalBytes))).toBeLessThanOrEqual(report.peakBytes);
+    }
+  });
+
+  test('a comparison with itself finds nothing', () => {
+    const tree = foldedFrames(report);
+    writeDeltas(tree, foldedFrames(report));
+    expect(tree.filter(({ deltaBytes }) => deltaBytes !== 0)).toEqual([]);
+  });
+});
+
+test('folded, a line of the cell shows which functions of libraries it called', () => {
+  const [root] = foldedFrames(pandas);
+  expect(names(root.children).slice(0, 2)).toEqual(['line 3', 'line 2']);
+  expect(names(root.children[0]?.children ?? [])).toEqual([
+    'DataFrame.sort_values',
+    'NDFrame.copy',
+    'DataFrame.__getitem__',
+    'other',
+  ]);
+});
+
+test('code of the user that a library calls back stays visible', () => {
+  const report = structuredClone(fixture('small'));
+  // line 3 of the cell, a function of pandas, a function of the user.
+  report.tree = {
+    parent: [-1, 0, 1, 2],
+    frame: [0, 2, 1, 3],
+    totalBytes: [10, 10, 10, 4],
+    selfBytes: [0, 0, 6, 4],
+  };
+  report.frames.file[1] = '/x/site-packages/pandas/core/frame.py';
+  report.frames.cell[1] = -1;
+  report.frames.function[1] = 'DataFrame.apply';
+  expect(names(foldedFrames(report))).toEqual(['Cell [1]', 'line 3', 'DataFrame.apply', 'load']);
+});
+
+test('the same line is found again after it moved and its cell got another number', () => {
+  const later = structuredClone(pandas);
+  later.subject = { kind: 'cell', executionCount: 9, cellId: null };
+  later.frames.cell = later.frames.cell.map((cell) => (cell === 7 ? 9 : cell));
+  later.frames.line = later.frames.line.map((line, row) => (later.frames.cell[row] === 9 ? line + 4 : line));
+  const line = later.tree.frame.findIndex((row) => later.frames.sourceLine[row]?.startsWith('late =') === true);
+  later.tree.totalBytes[line] = (later.tree.totalBytes[line] ?? 0) + 1000;
+  later.tree.selfBytes[line] = (later.tree.selfBytes[line] ?? 0) + 1000;
+  const tree = foldedFrames(later);
+  writeDeltas(tree, foldedFrames(pandas));
+  expect(
+    tree.filter(({ deltaBytes }) => deltaBytes !== 0).map((frame) => [labelOf(frame).name, frame.deltaBytes]),
+  ).toEqual([['line 7', 1000]]);
+});
+
+test('lines that are gone stay in the comparison, with what they held', () => {
+  const rows = lineRows(foldedFrames(pandas), ({ frame }) => isUserCode(frame));
+  const [first, ...others] = sortRows(rows, 'own');
+  const compared = comparedRows(others, rows);
+  expect(compared).toHaveLength(rows.length);
+  expect(sortRows(compared, 'delta')[0]).toMatchObject({ ownBytes: 0, deltaBytes: -(first?.ownBytes ?? 0) });
+});
+
+test('shades of a difference tell its size', () => {
+  expect([-50, -10, -1, -0.1, 0, 0.1, 1, 10, 50].map((delta) => deltaLevel(delta, 100))).toEqual([
+    -3, -2, -1, 0, 0, 0, 1, 2, 3,
+  ]);
+});
+
+test('the curve goes through the exact peak, from nothing to what was kept', () => {
+  const { all, peak } = moments({ ...pandas, timeline: { seconds: [1, 2, 3], bytes: [5, 9, 4] } });
+  expect(peak).toEqual({ seconds: 2, bytes: pandas.peakBytes });
+  expect(all.map(({ seconds }) => seconds)).toEqual([0, 1, 2, 3, pandas.durationSeconds]);
+  expect(all.at(-1)?.bytes).toBe(pandas.retainedBytes);
+});
