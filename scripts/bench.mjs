@@ -10,7 +10,7 @@ import { PYTHON, at, shown } from './lib/paths.mjs';
 import { Failure, run, script } from './lib/process.mjs';
 import { findPython } from './lib/python.mjs';
 import { setUp } from './lib/setup.mjs';
-import { perform } from './lib/steps.mjs';
+import { performAll } from './lib/steps.mjs';
 
 /** @import { Row } from './lib/benchmark.mjs' */
 /** @import { Step } from './lib/steps.mjs' */
@@ -28,9 +28,10 @@ const HINT = 'check that the package registry can be reached, then run the comma
 const peers = {
   id: 'peers',
   title: 'Making the environment of the other profilers, .venv-peers',
-  inputs: ['benchmarks/peers.txt', 'scripts/python-constraints.txt'],
+  inputs: ['benchmarks/peers.txt'],
   outputs: ['.venv-peers/bin/memray', '.venv-peers/bin/fil-profile'],
-  facts: () => [findPython()],
+  // Their NumPy and pandas are to be those of .venv.
+  facts: () => [findPython(), ...(readFileSync(CONSTRAINTS, 'utf8').match(/^(numpy|pandas)==.*$/gm) ?? [])],
   run: async (log) => {
     rmSync(PEERS, { recursive: true, force: true });
     await run(findPython(), ['-m', 'venv', PEERS], { log });
@@ -88,7 +89,7 @@ await script(async () => {
   const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : undefined;
   const quick = args.includes('--quick');
   await setUp();
-  await perform(peers);
+  await performAll([peers]);
 
   const workloads = (await workloadNames()).filter((name) => only === undefined || name.includes(only));
   if (workloads.length === 0) {

@@ -1,7 +1,7 @@
 /** Set-up as a whole: every step in order. */
 import { Failure } from './process.mjs';
 import { STEPS } from './setup-steps.mjs';
-import { perform } from './steps.mjs';
+import { performAll } from './steps.mjs';
 
 /**
  * Brings everything up to date that JupyterLab with Fil needs.
@@ -18,7 +18,5 @@ export async function setUp() {
   if (major < 20 || (major === 20 && minor < 19)) {
     throw new Failure(`Node ${process.versions.node} is too old. Install Node 20.19 or newer.`);
   }
-  for (const step of Object.values(STEPS)) {
-    await perform(step);
-  }
+  await performAll(Object.values(STEPS));
 }

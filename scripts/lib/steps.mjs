@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { alone } from './lock.mjs';
 import { LOGS, ROOT, at, shown } from './paths.mjs';
 import { Failure } from './process.mjs';
 
@@ -64,15 +65,23 @@ export function isDone(step) {
 }
 
 /**
- * Brings one step up to date, saying what it does and how long it took.
+ * Brings steps up to date in their order, saying what each does and how long it took. Other set-ups of this checkout wait.
  *
- * @param {Step} step
- * @throws {Failure} if it fails; the next run tries it again.
+ * @param {readonly Step[]} steps
+ * @throws {Failure} at the first that fails; the earlier ones stay done, the next run tries it again.
  */
-export async function perform(step) {
-  if (isDone(step)) {
-    return;
-  }
+export function performAll(steps) {
+  return alone(async () => {
+    for (const step of steps) {
+      if (!isDone(step)) {
+        await perform(step);
+      }
+    }
+  });
+}
+
+/** @param {Step} step */
+async function perform(step) {
   const before = fingerprint(step);
   const log = path.join(LOGS, `${step.id}.log`);
   rmSync(log, { force: true });
