@@ -163,11 +163,13 @@ class Kernel:
         request = self.client.execute(code, allow_stdin=False)
         result = Result({})
         deadline = time.monotonic() + TIMEOUT
-        while self.manager.is_alive() or time.monotonic() < deadline:
+        while True:
+            # Asked before: what was sent until then is found in the round that follows.
+            was_alive = self.manager.is_alive()
             try:
                 message = self.client.get_iopub_msg(timeout=0.3)
             except Empty:
-                if not self.manager.is_alive():
+                if not was_alive:
                     return result
                 assert time.monotonic() < deadline, "the kernel did not die"
                 continue
@@ -176,7 +178,6 @@ class Kernel:
                 if message["msg_type"] == "stream" and during is not None:
                     during, call = None, during
                     call()
-        return result
 
 
 @contextmanager
