@@ -5,7 +5,7 @@
 set -euo pipefail
 
 root=${1:?usage: make-python-matrix.sh DIRECTORY}
-packages=(python3.14 python3.14-venv python3.15 python3.15-venv)
+packages=(python3.14 python3.14-venv python3.15 python3.15-venv libgfortran5)
 done_mark=$root/.complete
 
 if [[ -e $done_mark ]]; then
