@@ -219,6 +219,7 @@ def test_while_a_large_report_is_made_the_kernel_goes_on_forwarding(kernel):
         "    return names['functions']\n"
         "functions = define(9)"
     )
+    asked = time.monotonic()
     request = kernel.client.execute("%%filprofile\nfor f in functions: f(9)")
     longest_pause = 0.0
     with zmq.Context() as context, context.socket(zmq.REQ) as heart:
@@ -231,7 +232,10 @@ def test_while_a_large_report_is_made_the_kernel_goes_on_forwarding(kernel):
             heart.recv()
             longest_pause = max(longest_pause, time.monotonic() - start)
             time.sleep(0.005)
+    answered = time.monotonic()
     report = kernel.collect(request).report
     kernel.reply(request)
     assert report.data["pruned"]["nodes"] > 30_000
-    assert longest_pause < 0.25
+    # In proportion, as the machine may be busy; made in the proxy's own thread, the report would be most of the time.
+    making = answered - asked - report.data["durationSeconds"]
+    assert longest_pause < 0.4 * making, (longest_pause, making)
