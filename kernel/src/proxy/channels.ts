@@ -151,13 +151,14 @@ export class Channels {
   }
 
   async #pump(from: Dealer | Router | Subscriber | XPublisher, to: (frames: Buffer[]) => Promise<void>): Promise<void> {
-    try {
-      while (!this.#closed) {
+    while (!this.#closed) {
+      try {
         await to(await from.receive());
-      }
-    } catch (error) {
-      if (!this.#closed) {
-        throw error;
+      } catch (error) {
+        // XPUB hands on what a client publishes to it frame by frame, and says that there is more before there is.
+        if (!this.#closed && codeOf(error) !== 'EAGAIN') {
+          throw error;
+        }
       }
     }
   }
@@ -188,4 +189,8 @@ export class Channels {
     const subscription = event.toString('utf8', 1);
     return this.publish(publication(this.#options.signer, subscription, 'iopub_welcome', { subscription }));
   }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -16,7 +16,7 @@ import {
 } from './connection.js';
 import { exitCodeOf } from './last-words.js';
 import { diesWithParent } from './parent.js';
-import { makePrivateDirectory, removePrivateDirectory } from './private-directory.js';
+import { choosePrivateDirectory, makePrivateDirectory, removePrivateDirectory } from './private-directory.js';
 import { RunningCells } from './running-cells.js';
 import { onSignal } from './signals.js';
 import { startWatchdog } from './watchdog.js';
@@ -45,8 +45,15 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   const addon = loadAddon();
   const segment = new addon.Segment();
 
-  const privateDirectory = makePrivateDirectory();
+  const privateDirectory = choosePrivateDirectory();
   const watchdog = startWatchdog(privateDirectory);
+  try {
+    makePrivateDirectory(privateDirectory);
+  } catch (error) {
+    // Whatever stands there is not ours to remove.
+    watchdog.dismiss();
+    throw error;
+  }
   let child: Child | null = null;
   // However we end, short of SIGKILL: nothing outlives the kernel.
   process.once('exit', () => {

@@ -15,7 +15,11 @@ while read -r word; do
   esac
 done
 [ -n "$group" ] && kill -s KILL -- "-$group" 2>/dev/null
-rm -rf -- "$1"
+# A child that is dying may still have put a socket into it.
+for attempt in 1 2 3 4 5; do
+  rm -rf -- "$1" && exit 0
+  sleep 0.2
+done
 `;
 
 export interface Watchdog {
