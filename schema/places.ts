@@ -33,6 +33,20 @@ export function frameAt(report: Report, row: number): Frame {
   };
 }
 
+/**
+ * The path of a library's file without where the library is installed: `site-packages/pandas/core/frame.py`,
+ * `lib/python3.12/json/decoder.py`; others as they are. Notebooks are shared, and the home directory of who ran them is nobody's business.
+ */
+export function withoutInstallation(file: string): string {
+  let start = 0;
+  for (const pattern of [PACKAGES, STANDARD_LIBRARY]) {
+    for (const match of file.matchAll(pattern)) {
+      start = Math.max(start, match.index + (/^[/\\]/.test(match[0]) ? 1 : 0));
+    }
+  }
+  return file.slice(start);
+}
+
 /** A report has few files and many frames, each asked about several times. */
 const libraryStarts = new Map<string, number>();
 const MOST_REMEMBERED = 10_000;

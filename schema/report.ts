@@ -50,7 +50,7 @@ const FrameTable = z.object({
   kind: column(oneOf(['root', 'python', 'no-python-stack', 'other', 'skipped-callers'])),
   /** Qualified name of the function; `<module>` for the top level. Empty where `kind` is not `python`. */
   function: texts,
-  /** As a reader should see it: `Cell [7]` for a notebook cell, else the path as Python knows it. */
+  /** `Cell [7]` for a notebook cell; for others the path as Python knows it, of libraries from `site-packages` or `lib/python3.x` on. */
   file: texts,
   /** Line number from 1, in the cell for cells; 0 where unknown. */
   line: counts,

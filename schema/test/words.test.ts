@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { type Frame, isUserCode, libraryOf, placeLabel, shortFile } from '../places.js';
+import { type Frame, isUserCode, libraryOf, placeLabel, shortFile, withoutInstallation } from '../places.js';
 import { parseReport, type Report } from '../report.js';
 import { dominantLine, headline, pruningStatement, splitPeak, topLines } from '../summary.js';
 import { formatBytes, formatSeconds, formatShare } from '../units.js';
@@ -66,6 +66,16 @@ describe('places', () => {
   ])('%s is %s of the library "%s"', (file, short, library) => {
     expect(shortFile(file)).toBe(short);
     expect(libraryOf(file)).toBe(library);
+  });
+
+  test.each([
+    ['/home/me/.venv/lib/python3.11/site-packages/pandas/core/frame.py', 'site-packages/pandas/core/frame.py'],
+    ['/usr/lib/python3.11/json/decoder.py', 'lib/python3.11/json/decoder.py'],
+    ['/home/me/project/train.py', '/home/me/project/train.py'],
+    ['<string>', '<string>'],
+  ])('%s is kept in a report as %s, which says as much of the library', (file, kept) => {
+    expect(withoutInstallation(file)).toBe(kept);
+    expect([shortFile(kept), libraryOf(kept)]).toEqual([shortFile(file), libraryOf(file)]);
   });
 
   test("cells and files of the project are the user's code, libraries and generated code are not", () => {

@@ -3,6 +3,7 @@
  */
 import { at } from '../../../schema/columns.js';
 import type { CellSource } from '../../../schema/control.js';
+import { withoutInstallation } from '../../../schema/places.js';
 import type { FrameKind, Report } from '../../../schema/report.js';
 import type { Snapshot } from './snapshot.js';
 import { displayable } from './text.js';
@@ -133,7 +134,9 @@ export class FrameCatalog {
       }
       table.kind.push(kind);
       table.function.push(code < 0 ? '' : displayable(at(this.#codes.qualifiedName, code), LONGEST_NAME));
-      table.file.push(cell === undefined ? displayable(filename, LONGEST_FILE) : `Cell [${cell.executionCount}]`);
+      table.file.push(
+        cell === undefined ? displayable(withoutInstallation(filename), LONGEST_FILE) : `Cell [${cell.executionCount}]`,
+      );
       table.line.push(line);
       table.sourceLine.push(displayable(source.trim(), LONGEST_SOURCE_LINE));
       table.cell.push(cell === undefined ? -1 : cell.executionCount);

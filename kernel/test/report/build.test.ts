@@ -104,7 +104,7 @@ describe('the call tree', () => {
       '[root] 998 0',
       '  Cell [7]:1 (<module>) 990 0',
       '    <timed exec>:1 (<module>) 900 900',
-      '    /v/lib/python3.11/site-packages/IPython/core/x.py:3 (g) 90 90',
+      '    site-packages/IPython/core/x.py:3 (g) 90 90',
       '  /home/me/IPython/notes.py:2 (mine) 8 8',
     ]);
   });
