@@ -11,6 +11,15 @@ import * as z from 'zod/mini';
 /** Raised whenever either side would misunderstand the other. */
 export const CONTROL_VERSION = 1;
 
+/**
+ * The member of an execute_request's metadata by which a front end asks to profile a cell; its value is a {@link ProfileRequest}. It
+ * asks for what `%%filprofile` in the cell asks for.
+ */
+export const REQUEST_METADATA = 'fil';
+
+export const ProfileRequest = z.object({ profile: z.boolean(), title: z.optional(z.string()) });
+export type ProfileRequest = z.infer<typeof ProfileRequest>;
+
 const id = z.int().check(z.minimum(0));
 
 /** A notebook cell whose code can appear in a call stack. */

@@ -3,14 +3,18 @@
  */
 import type * as z from 'zod/mini';
 import { toJsonSchema } from './column-schema.js';
-import { ControlReply, ControlRequest } from './control.js';
+import { ControlReply, ControlRequest, ProfileRequest } from './control.js';
 import { Report, ReportEnvelope } from './report.js';
 
 /** File name in this folder to its content. `npm run schema` writes them; a test fails when they are stale. */
 export function jsonSchemas(): Record<string, unknown> {
   return {
     'report.schema.json': document('A memory profile and its envelope in a notebook', { Report, ReportEnvelope }),
-    'control.schema.json': document('Messages between the profiled process and Fil', { ControlRequest, ControlReply }),
+    'control.schema.json': document('Messages between the profiled process, Fil and front ends', {
+      ControlRequest,
+      ControlReply,
+      ProfileRequest,
+    }),
   };
 }
 

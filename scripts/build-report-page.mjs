@@ -52,3 +52,5 @@ ${css.replace(/<\//g, '<\\/')}
 `;
 mkdirSync(BUNDLE, { recursive: true });
 writeFileSync(path.join(BUNDLE, 'report.html'), page);
+// For the Lab extension, which saves reports as pages: its bundler takes text files as text.
+writeFileSync(at('build', 'report-page.txt'), page);

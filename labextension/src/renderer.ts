@@ -10,21 +10,29 @@ import { messageElement } from './view/message.js';
 import { ReportView } from './view/report-view.js';
 import { openReport } from './view/unpack.js';
 
-/** The report's surroundings, made for each output. */
-export type HostFactory = (renderer: ReportRenderer) => ViewHost;
+/** What the extension does around an output. */
+export interface OutputEvents {
+  /** The report's surroundings. */
+  hostOf(renderer: ReportRenderer): ViewHost;
+  /** The report is drawn in its place. */
+  shown(): void;
+  /** It is about to leave it. */
+  leaving(): void;
+  /** The output is gone. */
+  disposed(): void;
+}
 
 export class ReportRenderer extends Widget implements IRenderMime.IRenderer {
   readonly #host: ViewHost;
-  readonly #onDispose: () => void;
+  readonly #events: OutputEvents;
   #view: ReportView | null = null;
   #model: IRenderMime.IMimeModel | null = null;
   #report: Report | null = null;
 
-  /** @param onDispose called once, when the output goes. */
-  constructor(hostOf: HostFactory, onDispose: () => void) {
+  constructor(events: OutputEvents) {
     super();
-    this.#host = hostOf(this);
-    this.#onDispose = onDispose;
+    this.#events = events;
+    this.#host = events.hostOf(this);
     this.addClass('fil-output');
   }
 
@@ -72,22 +80,37 @@ export class ReportRenderer extends Widget implements IRenderMime.IRenderer {
 
   override dispose(): void {
     if (!this.isDisposed) {
+      // Detaches it first, which takes what is around the output away.
+      super.dispose();
       this.#clear();
       this.#model = null;
-      this.#onDispose();
-      super.dispose();
+      this.#events.disposed();
     }
   }
 
   protected override onAfterAttach(message: Message): void {
     super.onAfterAttach(message);
-    this.#view?.attached();
+    this.#tellShown();
+  }
+
+  protected override onBeforeDetach(message: Message): void {
+    if (this.#report !== null) {
+      this.#events.leaving();
+    }
+    super.onBeforeDetach(message);
   }
 
   #draw(report: Report): void {
     this.#view = new ReportView(this.node, report, this.#host);
     if (this.isAttached) {
+      this.#tellShown();
+    }
+  }
+
+  #tellShown(): void {
+    if (this.#view !== null) {
       this.#view.attached();
+      this.#events.shown();
     }
   }
 

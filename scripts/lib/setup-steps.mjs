@@ -100,7 +100,7 @@ const reportPage = {
   id: 'report-page',
   title: "Bundling the report's page",
   inputs: ['labextension/src', 'style', 'schema', 'scripts/build-report-page.mjs', 'package-lock.json'],
-  outputs: ['filprofiler/_bundle/report.html'],
+  outputs: ['filprofiler/_bundle/report.html', 'build/report-page.txt'],
   run: (log) => run(process.execPath, [at('scripts', 'build-report-page.mjs')], { log }),
 };
 
@@ -108,7 +108,7 @@ const reportPage = {
 const labExtension = {
   id: 'lab-extension',
   title: 'Building the Lab extension',
-  inputs: ['labextension', 'style', 'schema', 'package-lock.json', 'tsconfig.base.json'],
+  inputs: ['labextension', 'style', 'schema', 'build/report-page.txt', 'package-lock.json', 'tsconfig.base.json'],
   outputs: ['filprofiler/labextension/package.json'],
   facts: () => [JSON.stringify([packageJson().jupyterlab, packageJson().version, packageJson().main])],
   run: async (log) => {

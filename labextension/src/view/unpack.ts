@@ -5,11 +5,16 @@ import { Gunzip, strFromU8 } from 'fflate';
 import { parseReport, type Report, REPORT_VERSION, ReportEnvelope, ReportError } from '../../../schema/report.js';
 
 /** Ours have at most a few megabytes; a small bomb must not fill the browser's memory. */
-const LARGEST_TEXT_BYTES = 64 * 2 ** 20;
+let largestTextBytes = 64 * 2 ** 20;
 const PIECE_BYTES = 16 * 1024;
 /** Characters from which on the browser unpacks: about 15,000 nodes. */
 const LARGE_BASE64 = 300_000;
 const RUN_AGAIN = 'Run the cell again to make a new one.';
+
+/** From now on larger reports are refused. */
+export function useLargestReport(mebibytes: number): void {
+  largestTextBytes = mebibytes * 2 ** 20;
+}
 
 /**
  * The report in an envelope.
@@ -68,7 +73,7 @@ function unzipped(packed: Uint8Array): string {
   const progress = { isComplete: false };
   const gunzip = new Gunzip((chunk, isLast) => {
     length += chunk.length;
-    if (length > LARGEST_TEXT_BYTES) {
+    if (length > largestTextBytes) {
       throw tooLarge();
     }
     chunks.push(chunk);
@@ -104,7 +109,7 @@ async function unzippedByBrowser(packed: Uint8Array<ArrayBuffer>): Promise<strin
   try {
     for (let next = await reader.read(); next.value !== undefined; next = await reader.read()) {
       length += next.value.length;
-      if (length > LARGEST_TEXT_BYTES) {
+      if (length > largestTextBytes) {
         throw tooLarge();
       }
       chunks.push(next.value);
@@ -121,7 +126,7 @@ async function unzippedByBrowser(packed: Uint8Array<ArrayBuffer>): Promise<strin
 
 function tooLarge(): ReportError {
   return new ReportError(
-    `This Fil report is larger than ${LARGEST_TEXT_BYTES / 2 ** 20} MiB unpacked, too large to draw. ${RUN_AGAIN}`,
+    `This Fil report is larger than ${largestTextBytes / 2 ** 20} MiB unpacked, too large to draw. ${RUN_AGAIN}`,
   );
 }
 

@@ -1,0 +1,264 @@
+/**
+ * The side panel: the notebook's profiled cells, and which variables hold the memory now.
+ */
+import { CodeCell } from '@jupyterlab/cells';
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { LabIcon } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
+import { formatBytes, formatSeconds } from '../../../schema/units.js';
+import { say } from '../../../schema/words.js';
+import { splitPeak } from '../../../schema/summary.js';
+import { element } from '../view/dom.js';
+import { unpackReport } from '../view/unpack.js';
+import type { Kernels } from './kernels.js';
+import { cellLabel, goToCell, reportDataOf } from './places.js';
+import { readVariables, type Variables } from './variables.js';
+
+const REFRESH_MILLISECONDS = 300;
+
+/** A profiled cell in figures. */
+interface Row {
+  readonly cell: CodeCell;
+  readonly nth: number;
+  readonly peakBytes: number;
+  readonly keptBytes: number;
+  readonly seconds: number;
+}
+
+type Order = 'nth' | 'peakBytes' | 'keptBytes' | 'seconds';
+
+export class Overview extends Widget {
+  readonly #tracker: INotebookTracker;
+  readonly #kernels: Kernels;
+  readonly #cells = element('div');
+  readonly #variables = element('div');
+  /** Figures of reports, by their packed text: unpacking takes milliseconds each. */
+  readonly #figures = new Map<string, Omit<Row, 'cell' | 'nth'> | null>();
+  #panel: NotebookPanel | null = null;
+  #order: Order = 'nth';
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(tracker: INotebookTracker, kernels: Kernels, icon: LabIcon) {
+    super();
+    this.#tracker = tracker;
+    this.#kernels = kernels;
+    this.id = 'fil-overview';
+    this.addClass('fil-overview');
+    this.title.icon = icon;
+    this.title.caption = say('Memory profiles');
+    const read = element('button', { class: 'fil-button', attributes: { type: 'button' } }, say('Read from the kernel'));
+    read.addEventListener('click', () => {
+      void this.#readVariables();
+    });
+    this.node.append(
+      element('h2', {}, say('Profiled cells')),
+      this.#cells,
+      element('h2', {}, say('Variables'), ' ', read),
+      this.#variables,
+    );
+    tracker.currentChanged.connect(this.#follow, this);
+  }
+
+  /** Reads the figures anew, once for several wishes in short time. */
+  refresh(): void {
+    if (this.isVisible) {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        this.#drawCells();
+      }, REFRESH_MILLISECONDS);
+    }
+  }
+
+  override dispose(): void {
+    clearTimeout(this.#timer);
+    this.#panel?.content.modelContentChanged.disconnect(this.refresh, this);
+    this.#tracker.currentChanged.disconnect(this.#follow, this);
+    super.dispose();
+  }
+
+  protected override onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    this.#follow();
+  }
+
+  #follow(): void {
+    const { currentWidget } = this.#tracker;
+    if (currentWidget !== this.#panel) {
+      this.#panel?.content.modelContentChanged.disconnect(this.refresh, this);
+      this.#panel = currentWidget;
+      currentWidget?.content.modelContentChanged.connect(this.refresh, this);
+      this.#variables.replaceChildren();
+    }
+    this.refresh();
+  }
+
+  #drawCells(): void {
+    const rows = this.#rows();
+    if (rows.length === 0) {
+      this.#cells.replaceChildren(
+        element('p', { class: 'fil-soft' }, say('None yet. Run a cell with "Profile This Cell".')),
+      );
+      return;
+    }
+    const order = this.#order;
+    rows.sort((a, b) => (order === 'nth' ? a.nth - b.nth : b[order] - a[order]));
+    const columns: [Order, string][] = [
+      ['nth', say('Cell')],
+      ['peakBytes', say('Peak')],
+      ['keptBytes', say('Kept')],
+      ['seconds', say('Time')],
+    ];
+    const header = columns.map(([by, title]) => {
+      const button = element('button', { attributes: { type: 'button' } }, title, order === by ? ' ▾' : '');
+      button.addEventListener('click', () => {
+        this.#order = by;
+        this.#drawCells();
+        this.node.querySelector<HTMLElement>('th[aria-sort] button')?.focus();
+      });
+      const attributes: Record<string, string> = { scope: 'col' };
+      if (order === by) {
+        attributes['aria-sort'] = by === 'nth' ? 'ascending' : 'descending';
+      }
+      return element('th', { attributes }, button);
+    });
+    this.#cells.replaceChildren(
+      element(
+        'table',
+        {},
+        element('thead', {}, element('tr', {}, ...header)),
+        element('tbody', {}, ...rows.map((row) => this.#rowElement(row))),
+      ),
+    );
+  }
+
+  #rowElement({ cell, peakBytes, keptBytes, seconds }: Row): HTMLElement {
+    const firstLine = cell.model.sharedModel
+      .getSource()
+      .split('\n')
+      .find((line) => line.trim() !== '' && !line.startsWith('%%'));
+    const jump = element(
+      'button',
+      { class: 'fil-link', title: firstLine ?? '', attributes: { type: 'button' } },
+      cellLabel(cell),
+    );
+    jump.addEventListener('click', () => {
+      if (this.#panel !== null) {
+        void goToCell(this.#panel, cell);
+      }
+    });
+    return element(
+      'tr',
+      {},
+      element('td', {}, jump, ' ', element('code', { class: 'fil-soft' }, firstLine ?? '')),
+      element('td', {}, formatBytes(peakBytes)),
+      element('td', {}, formatBytes(keptBytes)),
+      element('td', {}, formatSeconds(seconds)),
+    );
+  }
+
+  #rows(): Row[] {
+    const rows: Row[] = [];
+    const used = new Set<string>();
+    this.#panel?.content.widgets.forEach((cell, nth) => {
+      const data = reportDataOf(cell);
+      if (!(cell instanceof CodeCell) || data === null) {
+        return;
+      }
+      const key = JSON.stringify(data);
+      used.add(key);
+      let figures = this.#figures.get(key);
+      if (figures === undefined) {
+        figures = figuresOf(data);
+        this.#figures.set(key, figures);
+      }
+      if (figures !== null) {
+        rows.push({ cell, nth, ...figures });
+      }
+    });
+    for (const key of this.#figures.keys()) {
+      if (!used.has(key)) {
+        this.#figures.delete(key);
+      }
+    }
+    return rows;
+  }
+
+  async #readVariables(): Promise<void> {
+    const panel = this.#panel;
+    const tell = (words: string): void => {
+      this.#variables.replaceChildren(element('p', { class: 'fil-soft', attributes: { role: 'status' } }, words));
+    };
+    if (panel === null) {
+      tell(say('No notebook is open.'));
+      return;
+    }
+    if (!this.#kernels.canProfile(panel)) {
+      tell(say("This notebook's kernel can not tell: choose one of Fil."));
+      return;
+    }
+    const kernel = panel.sessionContext.session?.kernel;
+    if (kernel?.status !== 'idle') {
+      tell(say('The kernel is busy. Try again when it is idle.'));
+      return;
+    }
+    try {
+      const variables = await readVariables(kernel);
+      if (this.#panel === panel) {
+        this.#variables.replaceChildren(...variablesElements(variables));
+      }
+    } catch (error) {
+      tell(error instanceof Error ? error.message : String(error));
+    }
+  }
+}
+
+function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
+  try {
+    const report = unpackReport(data);
+    return {
+      peakBytes: report.peakBytes,
+      keptBytes: splitPeak(report).keptBytes,
+      seconds: report.durationSeconds,
+    };
+  } catch {
+    // The cell itself says why.
+    return null;
+  }
+}
+
+function variablesElements({ residentBytes, variables }: Variables): HTMLElement[] {
+  const resident =
+    residentBytes === null
+      ? []
+      : [element('p', { class: 'fil-soft' }, say('The kernel has %1 in memory now.', formatBytes(residentBytes)))];
+  if (variables.length === 0) {
+    return [...resident, element('p', { class: 'fil-soft' }, say('There are no variables of more than 1 KiB.'))];
+  }
+  const rows = variables.map(({ names, type, bytes }) =>
+    element(
+      'tr',
+      {},
+      element('td', { title: names.join(', ') }, element('code', {}, names.join(', '))),
+      element('td', { class: 'fil-soft' }, type),
+      element('td', {}, formatBytes(bytes)),
+    ),
+  );
+  return [
+    ...resident,
+    element(
+      'table',
+      {},
+      element(
+        'thead',
+        {},
+        element(
+          'tr',
+          {},
+          ...[say('Name'), say('Type'), say('Size')].map((title) => element('th', { attributes: { scope: 'col' } }, title)),
+        ),
+      ),
+      element('tbody', {}, ...rows),
+    ),
+  ];
+}

@@ -1,0 +1,91 @@
+/**
+ * The commands that profile cells without a change of their text: the wish goes with the request to execute.
+ */
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { ICommandPalette } from '@jupyterlab/apputils';
+import { type Cell, CodeCell } from '@jupyterlab/cells';
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { LabIcon } from '@jupyterlab/ui-components';
+import { REQUEST_METADATA } from '../../../schema/control.js';
+import { say } from '../../../schema/words.js';
+import type { Kernels } from './kernels.js';
+
+export const PROFILE_CELL = 'filprofiler:profile-cell';
+export const PROFILE_ALL = 'filprofiler:profile-all';
+
+export interface ProfileCommandsOptions {
+  readonly app: JupyterFrontEnd;
+  readonly tracker: INotebookTracker;
+  readonly kernels: Kernels;
+  readonly palette: ICommandPalette | null;
+  readonly icon: LabIcon;
+}
+
+export function addProfileCommands({ app, tracker, kernels, palette, icon }: ProfileCommandsOptions): void {
+  const { commands } = app;
+  const caption = (what: string): string => {
+    const panel = tracker.currentWidget;
+    if (panel === null || kernels.canProfile(panel)) {
+      return what;
+    }
+    const { ours } = kernels;
+    return ours === null
+      ? say('%1 (no kernel that can is installed)', what)
+      : say('%1 (switches to the kernel "%2")', what, ours.display_name);
+  };
+  commands.addCommand(PROFILE_CELL, {
+    label: say('Profile This Cell'),
+    caption: () => caption(say('Run this cell and show which lines held the memory')),
+    icon,
+    isEnabled: () => tracker.activeCell instanceof CodeCell && tracker.activeCell.node.isConnected,
+    execute: async () => {
+      const panel = tracker.currentWidget;
+      if (panel !== null) {
+        const chosen = panel.content.widgets.filter((cell) => panel.content.isSelectedOrActive(cell));
+        await profile(panel, chosen, kernels);
+      }
+    },
+  });
+  commands.addCommand(PROFILE_ALL, {
+    label: say('Profile All Cells'),
+    caption: () => caption(say('Run all cells and show for each which lines held the memory')),
+    isEnabled: () => tracker.currentWidget !== null,
+    execute: async () => {
+      const panel = tracker.currentWidget;
+      if (panel !== null) {
+        await profile(panel, panel.content.widgets, kernels);
+      }
+    },
+  });
+  const changed = (): void => {
+    commands.notifyCommandChanged(PROFILE_CELL);
+    commands.notifyCommandChanged(PROFILE_ALL);
+  };
+  tracker.currentChanged.connect(changed);
+  tracker.activeCellChanged.connect(changed);
+  tracker.widgetAdded.connect((_, panel) => {
+    panel.sessionContext.kernelChanged.connect(changed);
+    panel.content.activeCellChanged.connect(changed);
+  });
+  app.serviceManager.kernelspecs.specsChanged.connect(changed);
+  for (const command of [PROFILE_CELL, PROFILE_ALL]) {
+    palette?.addItem({ command, category: say('Memory profile') });
+  }
+}
+
+/** Runs cells one after the other, up to the first that fails, as Lab does. */
+async function profile(panel: NotebookPanel, cells: readonly Cell[], kernels: Kernels): Promise<void> {
+  if (panel.content.model?.readOnly === true || !(await kernels.ensure(panel))) {
+    return;
+  }
+  const metadata = { [REQUEST_METADATA]: { profile: true }, recordTiming: panel.content.notebookConfig.recordTiming };
+  for (const cell of cells) {
+    if (!(cell instanceof CodeCell) || cell.isDisposed) {
+      continue;
+    }
+    const reply = await CodeCell.execute(cell, panel.sessionContext, metadata);
+    if (reply !== undefined && reply.content.status !== 'ok') {
+      return;
+    }
+  }
+}

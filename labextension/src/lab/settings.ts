@@ -1,0 +1,38 @@
+/**
+ * The user's settings, as `schema/settings/plugin.json` describes them.
+ */
+import type { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { type ISignal, Signal } from '@lumino/signaling';
+import { useUnits } from '../../../schema/units.js';
+import { type Tab, TABS } from '../view/host.js';
+import { useLargestReport } from '../view/unpack.js';
+
+/** Lab checks values against the schema; other front ends may not, so unknown values count as the default. */
+export class Settings {
+  defaultView: Tab = 'flamegraph';
+  isFolded = true;
+  hasBars = true;
+  readonly #changed = new Signal<this, undefined>(this);
+
+  /** Some value is another one now. */
+  get changed(): ISignal<this, undefined> {
+    return this.#changed;
+  }
+
+  /** Takes over a user's values, now and whenever they change. */
+  follow(settings: ISettingRegistry.ISettings): void {
+    const take = (): void => {
+      const { units, defaultView, foldLibraries, barsInEditor, largestReport } = settings.composite;
+      useUnits(units === 'decimal' ? 'decimal' : 'binary');
+      this.defaultView = TABS.find((tab) => tab === defaultView) ?? 'flamegraph';
+      this.isFolded = foldLibraries !== false;
+      this.hasBars = barsInEditor !== false;
+      if (typeof largestReport === 'number') {
+        useLargestReport(largestReport);
+      }
+      this.#changed.emit(undefined);
+    };
+    settings.changed.connect(take);
+    take();
+  }
+}
