@@ -20,7 +20,7 @@ from filprofiler import _control
 from filprofiler._cells import KnownCells
 from filprofiler._control import Outcome
 from filprofiler._profiling import Profile, ProfilingError, writable_directory
-from filprofiler._request import Request, is_inside_cell, parse_cell, parse_options, without_magic
+from filprofiler._request import Request, is_inside_cell, parse_cell, parse_metadata, parse_options, without_magic
 
 CHOOSE_KERNEL = (
     "Fil can't profile in this kernel: memory has to be tracked from a process's start. "
@@ -120,7 +120,7 @@ class CellProfiler:
     def _before_cell(self, info: ExecutionInfo) -> None:
         if is_inside_cell():
             return
-        request = parse_cell(info.raw_cell)
+        request = parse_cell(info.raw_cell) or parse_metadata(self._request_metadata(), info.raw_cell)
         if request is None:
             return
         for problem in request.problems:
@@ -131,6 +131,11 @@ class CellProfiler:
             cell = _Cell(info, lambda: self._begin(request, number, info.cell_id, _RUN_CELL))
             self._state.cell = cell
             self._shell.ast_transformers.append(cell)
+
+    def _request_metadata(self) -> object:
+        """The metadata of the message that asked for the running cell."""
+        parent = getattr(self._shell, "parent_header", None)
+        return parent.get("metadata") if isinstance(parent, dict) else None
 
     def _after_code(self) -> None:
         """Ends tracking before others' callbacks run, such as matplotlib's, which draws figures."""

@@ -4,10 +4,14 @@ import argparse
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Never
 
 from IPython.core.interactiveshell import InteractiveShell
+
+REQUEST_METADATA = "fil"
+"""That of schema/control.ts; a test holds it against the JSON Schema."""
 
 _MAGIC_LINE = re.compile(r"[ \t]*%%filprofile(?:[ \t]+(?P<options>.*?))?\s*")
 
@@ -45,6 +49,20 @@ def parse_cell(cell: str) -> Request | None:
     """What the text of a cell asks for; None if it does not begin with `%%filprofile`."""
     magic, rest = _split(cell.splitlines(keepends=True))
     return _request(magic, is_empty=not "".join(rest).strip()) if magic else None
+
+
+def parse_metadata(metadata: object, cell: str) -> Request | None:
+    """What a front end's request to execute a cell asks for, beside the cell; None if it asks for no profile.
+
+    Args:
+        metadata: of the execute_request, from anywhere; its member `fil` is a ProfileRequest of `schema/control.ts`.
+        cell: the cell's text. An empty one is no mistake, as when all cells of a notebook are profiled.
+    """
+    wish = metadata.get(REQUEST_METADATA) if isinstance(metadata, Mapping) else None
+    if not isinstance(wish, Mapping) or wish.get("profile") is not True or not cell.strip():
+        return None
+    title = wish.get("title")
+    return Request(title if isinstance(title, str) else None, None, (), is_empty=False)
 
 
 def parse_options(options: str, *, body: str) -> Request:

@@ -1,4 +1,7 @@
-"""Which variables of the notebook hold the memory now. Asked by the Lab extension, see `labextension/src/lab/variables.ts`."""
+"""Which variables of the notebook hold the memory now.
+
+Asked by the Lab extension, see `labextension/src/lab/variables.ts`.
+"""
 
 import sys
 from collections.abc import Iterable, Mapping

@@ -73,7 +73,12 @@ export function oneOf<const Value extends string>(known: readonly Value[]): Colu
   };
 }
 
-const elementOf = new WeakMap<object, z.ZodMiniType>();
+const elements = new WeakMap<object, z.ZodMiniType>();
+
+/** The schema of a column's elements, which zod can't look into; undefined for other types. */
+export function elementOf(type: object): z.ZodMiniType | undefined {
+  return elements.get(type);
+}
 
 /** The schema of a column. The array that is parsed is the array that comes out. */
 export function column<T>({ schema, firstRefused }: ColumnElement<T>): z.ZodMiniType<T[]> {
@@ -82,28 +87,11 @@ export function column<T>({ schema, firstRefused }: ColumnElement<T>): z.ZodMini
       const row = firstRefused(context.value);
       if (row >= 0) {
         const input: unknown = context.value[row];
-        const message = z.safeParse(schema, input).error?.issues[0]?.message ?? 'unexpected value';
+        const message = schema.safeParse(input).error?.issues[0]?.message ?? 'unexpected value';
         context.issues.push({ code: 'custom', path: [row], message, input });
       }
     }),
   );
-  elementOf.set(made, schema);
+  elements.set(made, schema);
   return made;
-}
-
-/** The JSON Schema of a type with columns in it, which zod can't look into. */
-export function toJsonSchema(type: z.ZodMiniType): unknown {
-  return z.toJSONSchema(type, {
-    // Of the input: readers ignore members that they don't know.
-    io: 'input',
-    unrepresentable: 'any',
-    override: ({ zodSchema, jsonSchema }) => {
-      const element = elementOf.get(zodSchema);
-      if (element !== undefined) {
-        const array = z.toJSONSchema(z.array(element), { io: 'input' });
-        delete array.$schema;
-        Object.assign(jsonSchema, array);
-      }
-    },
-  });
 }

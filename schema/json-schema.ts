@@ -1,8 +1,8 @@
 /**
  * The contracts as JSON Schema, for tools in other languages: the Python side's messages are tested against it.
  */
-import type * as z from 'zod/mini';
-import { toJsonSchema } from './column-schema.js';
+import * as z from 'zod/mini';
+import { elementOf } from './column-schema.js';
 import { ControlReply, ControlRequest, ProfileRequest } from './control.js';
 import { Report, ReportEnvelope } from './report.js';
 
@@ -26,4 +26,20 @@ function document(title: string, types: Readonly<Record<string, z.ZodMiniType>>)
     $defs: Object.fromEntries(definitions),
     anyOf: Object.keys(types).map((name) => ({ $ref: `#/$defs/${name}` })),
   };
+}
+
+function toJsonSchema(type: z.ZodMiniType): unknown {
+  return z.toJSONSchema(type, {
+    // Of the input: readers ignore members that they don't know.
+    io: 'input',
+    unrepresentable: 'any',
+    override: ({ zodSchema, jsonSchema }) => {
+      const element = elementOf(zodSchema);
+      if (element !== undefined) {
+        const array = z.toJSONSchema(z.array(element), { io: 'input' });
+        delete array.$schema;
+        Object.assign(jsonSchema, array);
+      }
+    },
+  });
 }

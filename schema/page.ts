@@ -18,7 +18,9 @@ export interface PageParts {
 /** @throws {Error} if the template has no place for a report. */
 export function fillPage(template: string, { title, envelope, still }: PageParts): string {
   if (!template.includes('<!--fil:report-->')) {
-    throw new Error('The template of the report page has no place for a report. Run `npm run build:view` to make it anew.');
+    throw new Error(
+      'The template of the report page has no place for a report. Run `npm run build:view` to make it anew.',
+    );
   }
   const parts: Readonly<Record<string, string>> = {
     title: escapeUTF8(title),

@@ -14,7 +14,12 @@ interface NotebookPanel {
   readonly sessionContext: { readonly session: { readonly kernel: { readonly status: string } | null } | null };
   readonly content: {
     readonly rendermime: Rendermime;
-    readonly widgets: readonly { readonly model: { readonly trusted: boolean } }[];
+    readonly widgets: readonly {
+      readonly model: {
+        readonly trusted: boolean;
+        readonly sharedModel: { getSource(): string; setSource(source: string): void };
+      };
+    }[];
   };
 }
 

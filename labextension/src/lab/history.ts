@@ -69,4 +69,3 @@ function packed(data: unknown): string | null {
     ? data.data
     : null;
 }
-

@@ -56,7 +56,9 @@ export class Hosts {
         const here = around();
         const present = renderer.data?.[REPORT_MIME_TYPE];
         const data = here === null ? null : this.#history.previous(here.panel, here.cell, present);
-        return data === null || data === undefined ? null : { label: say('the last run'), load: () => unpackReport(data) };
+        return data === null || data === undefined
+          ? null
+          : { label: say('the last run'), load: () => unpackReport(data) };
       },
       others: () => this.#others(around()),
       htmlPage: () => pageOf(renderer.data ?? {}),

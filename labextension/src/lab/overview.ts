@@ -47,7 +47,11 @@ export class Overview extends Widget {
     this.addClass('fil-overview');
     this.title.icon = icon;
     this.title.caption = say('Memory profiles');
-    const read = element('button', { class: 'fil-button', attributes: { type: 'button' } }, say('Read from the kernel'));
+    const read = element(
+      'button',
+      { class: 'fil-button', attributes: { type: 'button' } },
+      say('Read from the kernel'),
+    );
     read.addEventListener('click', () => {
       void this.#readVariables();
     });
@@ -255,7 +259,9 @@ function variablesElements({ residentBytes, variables }: Variables): HTMLElement
         element(
           'tr',
           {},
-          ...[say('Name'), say('Type'), say('Size')].map((title) => element('th', { attributes: { scope: 'col' } }, title)),
+          ...[say('Name'), say('Type'), say('Size')].map((title) =>
+            element('th', { attributes: { scope: 'col' } }, title),
+          ),
         ),
       ),
       element('tbody', {}, ...rows),

@@ -1,0 +1,282 @@
+/**
+ * What the extension does around reports, with a kernel that runs: profiling without a change of the cell, bars in the editor,
+ * comparison with the last run, the overview.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, type Locator, type Page, test } from '@playwright/test';
+import { collectErrors, command, frame, kernelIdle, openInLab, setTheme } from './lab.js';
+import { IMAGES, NOTEBOOKS } from './lab-server.js';
+
+test.describe.configure({ mode: 'serial' });
+
+const WASTEFUL = [
+  '# Three arrays of 61 MiB at once',
+  'numbers = np.ones(8_000_000)',
+  'copy = numbers.copy()',
+  'total = (copy * 2).sum()',
+].join('\n');
+const BETTER = ['# One is enough', 'numbers = np.ones(8_000_000)', 'total = numbers.sum() * 2'].join('\n');
+
+function writeCells(name: string, sources: readonly string[], kernel: string): void {
+  const cells = sources.map((source, nth) => ({
+    cell_type: 'code',
+    id: `cell-${nth}`,
+    execution_count: null,
+    metadata: {},
+    source,
+    outputs: [],
+  }));
+  const kernelspec = { name: kernel, display_name: kernel, language: 'python' };
+  writeFileSync(
+    join(NOTEBOOKS, name),
+    JSON.stringify({ cells, metadata: { kernelspec }, nbformat: 4, nbformat_minor: 5 }),
+  );
+}
+
+let page: Page;
+let errors: string[];
+let cells: Locator;
+
+const button = (): Locator =>
+  page
+    .locator('.jp-NotebookPanel-toolbar')
+    .getByRole('button', { name: /^Run this cell and show which lines held the memory/ });
+const bars = (nth: number): Locator => cells.nth(nth).locator('.fil-bar');
+const reportOf = (nth: number): Locator => cells.nth(nth).locator('.fil-report');
+
+async function activate(nth: number): Promise<void> {
+  await cells.nth(nth).locator('.jp-InputPrompt').click();
+  await expect(cells.nth(nth)).toHaveClass(/jp-mod-active/);
+}
+
+async function profileCell(nth: number): Promise<void> {
+  await activate(nth);
+  const stamp = await cells.nth(nth).locator('.jp-InputPrompt').textContent();
+  await button().click();
+  await expect(cells.nth(nth).locator('.jp-InputPrompt')).not.toHaveText(stamp ?? '');
+  await expect(cells.nth(nth).locator('.jp-InputPrompt')).toHaveText(/\[\d+\]:/);
+  await expect(reportOf(nth)).toHaveCount(1);
+  await kernelIdle(page);
+}
+
+/** The text of a cell's editor. */
+async function sourceOf(nth: number): Promise<string> {
+  return page.evaluate(
+    (at) => window.jupyterapp.shell.currentWidget?.content.widgets[at]?.model.sharedModel.getSource() ?? '',
+    nth,
+  );
+}
+
+async function write(nth: number, source: string): Promise<void> {
+  await page.evaluate(
+    ([at, text]) => {
+      window.jupyterapp.shell.currentWidget?.content.widgets[at]?.model.sharedModel.setSource(text);
+    },
+    [nth, source] as const,
+  );
+}
+
+async function takePicture(name: string, of: Locator): Promise<void> {
+  await of.evaluate((node) => {
+    node.scrollIntoView({ block: 'start' });
+  });
+  const path = process.env['FIL_UPDATE_IMAGES'] === '1' ? join(IMAGES, name) : test.info().outputPath(name);
+  await of.screenshot({ path });
+}
+
+test.beforeAll(async ({ browser }) => {
+  page = await browser.newPage();
+  errors = collectErrors(page);
+  cells = page.locator('.jp-CodeCell');
+  writeCells(
+    'features.ipynb',
+    [
+      WASTEFUL,
+      'smaller = list(range(200_000))\nlength = len(smaller)',
+      'raise ValueError("stop")',
+      'import numpy as np',
+    ],
+    'filprofile',
+  );
+  await openInLab(page, 'features.ipynb');
+  await kernelIdle(page);
+  // NumPy's own memory is not what these tests count.
+  await activate(3);
+  await command(page, 'notebook:run-cell');
+  await expect(cells.nth(3).locator('.jp-InputPrompt')).toHaveText('[1]:');
+});
+
+test.afterAll(async () => {
+  await command(page, 'kernelmenu:shutdown').catch(() => undefined);
+  await page.close();
+});
+
+test('the toolbar button profiles the active cell without a change of its text', async () => {
+  await profileCell(0);
+  expect(await sourceOf(0)).toBe(WASTEFUL);
+  await expect(reportOf(0).locator('.fil-headline')).toContainText(/Peak 183\.\d MiB/);
+  await expect(
+    cells.nth(0).locator('.jp-OutputArea-output.jp-mod-error, .jp-RenderedText[data-mime-type$=stderr]'),
+  ).toHaveCount(0);
+  await expect(reportOf(1)).toHaveCount(0);
+});
+
+test('a cell that is run without it is not profiled', async () => {
+  await activate(1);
+  await command(page, 'notebook:run-cell');
+  await expect(cells.nth(1).locator('.jp-InputPrompt')).toHaveText('[3]:');
+  await kernelIdle(page);
+  await expect(reportOf(1)).toHaveCount(0);
+});
+
+test('the shortcut and the context menu profile, too', async () => {
+  await activate(1);
+  await page.keyboard.press('Control+Alt+Enter');
+  await expect(reportOf(1)).toHaveCount(1);
+  await kernelIdle(page);
+  await cells.nth(1).locator('.jp-InputPrompt').click({ button: 'right' });
+  await page.locator('.lm-Menu').getByText('Profile This Cell').click();
+  await expect(cells.nth(1).locator('.jp-InputPrompt')).toHaveText('[5]:');
+  await expect(reportOf(1)).toHaveCount(1);
+  await kernelIdle(page);
+});
+
+test('bars beside the lines show what each held at the peak', async () => {
+  await expect(bars(0)).toHaveText([/^61\.0 MiB$/, /^61\.0 MiB$/, /^61\.0 MiB$/]);
+  const lines = cells.nth(0).locator('.cm-line');
+  const [bar, line] = [await bars(0).nth(0).boundingBox(), await lines.nth(1).boundingBox()];
+  expect(Math.abs((bar?.y ?? 0) - (line?.y ?? 99))).toBeLessThan(6);
+});
+
+test('a click on a bar marks the frames of its line', async () => {
+  await bars(0).nth(1).click();
+  await expect(reportOf(0).locator('g.fil-match').first()).toContainText('line 3');
+  const marked = await reportOf(0).locator('g.fil-match').allTextContents();
+  expect(marked.some((text) => text.includes('line 2'))).toBe(false);
+});
+
+test('Alt and a click on a frame go to its line', async () => {
+  await frame(reportOf(0), /line 4/).click({ modifiers: ['Alt'] });
+  await expect(cells.nth(0).locator('.cm-editor')).toHaveClass(/cm-focused/);
+  const selected = await page.evaluate(() => getSelection()?.toString());
+  expect(selected).toBe('total = (copy * 2).sum()');
+});
+
+for (const theme of ['Dark', 'Light'] as const) {
+  test(`pictures of the ${theme.toLowerCase()} theme`, async () => {
+    await setTheme(page, `JupyterLab ${theme}`);
+    await page.mouse.move(0, 0);
+    for (const [tab, name] of [
+      ['Bottom up', 'bottom-up'],
+      ['Lines', 'lines'],
+      ['Over time', 'time'],
+      ['Flamegraph', 'cell'],
+    ] as const) {
+      await reportOf(0).getByRole('tab', { name: tab }).click();
+      await takePicture(`${name}-${theme.toLowerCase()}.png`, cells.nth(0));
+    }
+  });
+}
+
+test('the bars go when the cell is edited', async () => {
+  await cells.nth(0).locator('.cm-line').first().click();
+  await page.keyboard.press('Home');
+  await page.keyboard.type('#');
+  await expect(bars(0)).toHaveCount(0);
+});
+
+test('running a cell again tells how it compares with its last run, and one click shows where', async () => {
+  await write(0, BETTER);
+  await profileCell(0);
+  await expect(reportOf(0).locator('.fil-change')).toContainText(/12\d\.\d MiB less than in the last run of this cell/);
+  await reportOf(0).getByRole('button', { name: 'compare', exact: true }).click();
+  await expect(reportOf(0).locator('.fil-compared')).toContainText('Compared with the last run: peak 12');
+  await expect(reportOf(0).locator('g.frame[data-delta="0"]').filter({ hasText: 'line 2' })).toHaveCount(1);
+  await reportOf(0).getByRole('tab', { name: 'Lines' }).click();
+  await expect(reportOf(0).getByRole('row', { name: /copy = numbers\.copy\(\)/ })).toContainText('-61.0 MiB');
+  await takePicture('compare-light.png', cells.nth(0));
+  await reportOf(0).getByRole('tab', { name: 'Flamegraph' }).click();
+  await reportOf(0).getByRole('button', { name: 'Stop comparing' }).click();
+  await expect(reportOf(0).locator('g.frame[data-delta]')).toHaveCount(0);
+});
+
+test('any two reports of the notebook can be compared', async () => {
+  await reportOf(0).getByRole('button', { name: 'Copy, save, compare' }).click();
+  await page.getByRole('menuitem', { name: /Cell \[5\], \d/ }).click();
+  await expect(reportOf(0).locator('.fil-compared')).toContainText(/Compared with Cell \[5\], .*: peak .* more/);
+  await expect(reportOf(0).locator('g.frame[data-delta="3"]').first()).toBeVisible();
+});
+
+test('a report is saved as a page that draws itself', async ({ browser }) => {
+  const download = page.waitForEvent('download');
+  await reportOf(0).getByRole('button', { name: 'Copy, save, compare' }).click();
+  await page.getByRole('menuitem', { name: 'Save as HTML' }).click();
+  const saved = await (await download).path();
+  expect((await download).suggestedFilename()).toBe('fil-cell-6.html');
+  const other = await browser.newPage();
+  await other.setContent(readFileSync(saved, 'utf8'));
+  await expect(frame(other.locator('.fil-report'), /line 2/)).toBeVisible();
+  await other.close();
+});
+
+test('the overview lists the profiled cells, sorts them and leads to them', async () => {
+  await command(page, 'filprofiler:show-overview');
+  const overview = page.locator('.fil-overview');
+  const rows = overview.locator('table').first().locator('tbody tr');
+  await expect(rows).toHaveCount(2);
+  await expect(rows.first()).toContainText(/Cell \[6\].*61\.0 MiB.*61\.0 MiB/);
+  await overview.getByRole('columnheader', { name: 'Cell' }).getByRole('button').click();
+  await overview.getByRole('columnheader', { name: 'Time' }).getByRole('button').click();
+  await expect(overview.getByRole('columnheader', { name: 'Time' })).toHaveAttribute('aria-sort', 'descending');
+  await rows.getByRole('button', { name: 'Cell [5]' }).click();
+  await expect(cells.nth(1)).toHaveClass(/jp-mod-active/);
+});
+
+test('the overview tells which variables hold the memory', async () => {
+  const overview = page.locator('.fil-overview');
+  await overview.getByRole('button', { name: 'Read from the kernel' }).click();
+  const row = overview.locator('tr').filter({ hasText: 'numbers' });
+  await expect(row).toContainText(/ndarray.*61\.0 MiB/);
+  await expect(overview).toContainText(/The kernel has [\d.]+ MiB in memory now/);
+  await expect(overview.locator('tr').filter({ hasText: /^smallerlist/ })).toContainText(/list.*[67]\.\d MiB/);
+  await takePicture('overview-light.png', overview);
+  await command(page, 'application:toggle-right-area');
+});
+
+test('profiling all cells stops at the first that fails, which has its report', async () => {
+  await command(page, 'filprofiler:profile-all');
+  await expect(reportOf(2)).toHaveCount(1);
+  await kernelIdle(page);
+  await expect(cells.nth(2)).toContainText('ValueError: stop');
+  await expect(reportOf(0)).toHaveCount(1);
+  await expect(reportOf(1)).toHaveCount(1);
+});
+
+test('clearing the outputs takes the bars and everything else away', async () => {
+  await expect(bars(0)).not.toHaveCount(0);
+  await command(page, 'editmenu:clear-all');
+  await expect(page.locator('.fil-report, .fil-tooltip, .fil-bar')).toHaveCount(0);
+});
+
+test('on another kernel it offers to switch, and profiles there', async () => {
+  await command(page, 'kernelmenu:shutdown').catch(() => undefined);
+  writeCells('other.ipynb', [`import numpy as np\n${WASTEFUL}`], 'python3');
+  await openInLab(page, 'other.ipynb');
+  await kernelIdle(page);
+  await expect(button()).toBeEnabled();
+  await activate(0);
+  await button().click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog).toContainText('Switch to the kernel "Python 3 with Fil"?');
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await expect(cells.nth(0).locator('.jp-InputPrompt')).toHaveText('[ ]:');
+  await button().click();
+  await dialog.getByRole('button', { name: 'Switch Kernel' }).click();
+  await expect(reportOf(0)).toHaveCount(1);
+  await expect(page.locator('.jp-NotebookPanel-toolbar')).toContainText('Python 3 with Fil');
+});
+
+test('nothing complained in the meantime', () => {
+  expect(errors).toEqual([]);
+});
