@@ -11,7 +11,7 @@ from typing import Never
 from IPython.core.interactiveshell import InteractiveShell
 
 REQUEST_METADATA = "fil"
-"""That of schema/control.ts; a test holds it against the JSON Schema."""
+"""That of schema/control.ts; the browser tests profile by it."""
 
 _MAGIC_LINE = re.compile(r"[ \t]*%%filprofile(?:[ \t]+(?P<options>.*?))?\s*")
 

@@ -2,7 +2,7 @@
  * Bars beside the lines of a cell: what each held at the peak. They go when the text changes, as they would stand at wrong lines.
  */
 import { type Extension, RangeSet, StateEffect, StateField } from '@codemirror/state';
-import { EditorView, gutter, GutterMarker } from '@codemirror/view';
+import { type EditorView, gutter, GutterMarker } from '@codemirror/view';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 
@@ -68,7 +68,7 @@ interface Shown {
   readonly markers: RangeSet<GutterMarker>;
 }
 
-const NONE: Shown = { bars: null, markers: RangeSet.empty };
+const NONE: Shown = { bars: null, markers: RangeSet.of<GutterMarker>([]) };
 
 const field = StateField.define<Shown>({
   create: () => NONE,

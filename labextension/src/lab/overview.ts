@@ -35,6 +35,9 @@ export class Overview extends Widget {
   readonly #variables = element('div');
   /** Figures of reports, by their packed text: unpacking takes milliseconds each. */
   readonly #figures = new Map<string, Omit<Row, 'cell' | 'nth'> | null>();
+  readonly #onChange = (): void => {
+    this.refresh();
+  };
   #panel: NotebookPanel | null = null;
   #order: Order = 'nth';
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -76,7 +79,7 @@ export class Overview extends Widget {
 
   override dispose(): void {
     clearTimeout(this.#timer);
-    this.#panel?.content.modelContentChanged.disconnect(this.refresh, this);
+    this.#panel?.content.modelContentChanged.disconnect(this.#onChange);
     this.#tracker.currentChanged.disconnect(this.#follow, this);
     super.dispose();
   }
@@ -89,9 +92,9 @@ export class Overview extends Widget {
   #follow(): void {
     const { currentWidget } = this.#tracker;
     if (currentWidget !== this.#panel) {
-      this.#panel?.content.modelContentChanged.disconnect(this.refresh, this);
+      this.#panel?.content.modelContentChanged.disconnect(this.#onChange);
       this.#panel = currentWidget;
-      currentWidget?.content.modelContentChanged.connect(this.refresh, this);
+      currentWidget?.content.modelContentChanged.connect(this.#onChange);
       this.#variables.replaceChildren();
     }
     this.refresh();

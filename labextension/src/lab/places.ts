@@ -1,7 +1,7 @@
 /**
  * Where things are in notebooks: which cell an output is in, which cell a frame is of, and how to get there.
  */
-import { Cell, CodeCell } from '@jupyterlab/cells';
+import { type Cell, CodeCell } from '@jupyterlab/cells';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { Frame } from '../../../schema/places.js';
 import { REPORT_MIME_TYPE, type Report } from '../../../schema/report.js';
