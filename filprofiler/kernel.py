@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 OLDEST_PYTHON = (3, 11)
-NEWEST_PYTHON = (3, 13)
+NEWEST_PYTHON = (3, 15)
 OLDEST_NODE = (20, 19)
 BUNDLE = Path(__file__).with_name("_bundle")
 BUNDLED_FILES = ("fil.cjs", "filprofiler.node", "libfil_tracker.so", "zeromq.node")
