@@ -146,10 +146,10 @@ def test_a_node_that_is_too_old(connection_file, tmp_path):
     assert "20.19" in said
 
 
-@pytest.mark.parametrize("version", [(3, 10, 14), (3, 14, 0)])
+@pytest.mark.parametrize("version", [(3, 10, 14), (3, 16, 0)])
 def test_an_unsupported_python(monkeypatch, version):
     monkeypatch.setattr(sys, "version_info", version)
-    with pytest.raises(front.CannotStart, match=r"needs CPython 3\.11 to 3\.13"):
+    with pytest.raises(front.CannotStart, match=r"needs CPython 3\.11 to 3\.15"):
         front.check_environment()
 
 

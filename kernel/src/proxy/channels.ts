@@ -151,14 +151,13 @@ export class Channels {
   }
 
   async #pump(from: Dealer | Router | Subscriber | XPublisher, to: (frames: Buffer[]) => Promise<void>): Promise<void> {
-    while (!this.#closed) {
-      try {
-        await to(await from.receive());
-      } catch (error) {
-        // XPUB hands on what a client publishes to it frame by frame, and says that there is more before there is.
-        if (!this.#closed && codeOf(error) !== 'EAGAIN') {
-          throw error;
-        }
+    try {
+      while (!this.#closed) {
+        await to(await receive(from));
+      }
+    } catch (error) {
+      if (!this.#closed) {
+        throw error;
       }
     }
   }
@@ -191,6 +190,15 @@ export class Channels {
   }
 }
 
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
+/** The next message. XPUB hands on what a client publishes to it frame by frame, and says that there is more before there is. */
+async function receive(socket: Dealer | Router | Subscriber | XPublisher): Promise<Buffer[]> {
+  for (;;) {
+    try {
+      return await socket.receive();
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) {
+        throw error;
+      }
+    }
+  }
 }
