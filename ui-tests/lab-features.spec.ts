@@ -5,8 +5,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, type Locator, type Page, test } from '@playwright/test';
+import { unreadable } from './contrast.js';
 import { collectErrors, command, frame, kernelIdle, openInLab, setTheme } from './lab.js';
 import { IMAGES, NOTEBOOKS } from './lab-server.js';
+import { largeReport } from '../schema/fixtures/large-report.js';
+import { fixture, writeReports } from './notebooks.js';
 
 test.describe.configure({ mode: 'serial' });
 
@@ -164,7 +167,7 @@ test('Alt and a click on a frame go to its line', async () => {
 });
 
 for (const theme of ['Dark', 'Light'] as const) {
-  test(`pictures of the ${theme.toLowerCase()} theme`, async () => {
+  test(`every view is readable in the ${theme.toLowerCase()} theme`, async () => {
     await setTheme(page, `JupyterLab ${theme}`);
     await page.mouse.move(0, 0);
     for (const [tab, name] of [
@@ -175,6 +178,7 @@ for (const theme of ['Dark', 'Light'] as const) {
     ] as const) {
       await reportOf(0).getByRole('tab', { name: tab }).click();
       await takePicture(`${name}-${theme.toLowerCase()}.png`, cells.nth(0));
+      expect(await unreadable(reportOf(0)), tab).toEqual([]);
     }
   });
 }
@@ -195,7 +199,7 @@ test('running a cell again tells how it compares with its last run, and one clic
   await expect(reportOf(0).locator('g.frame[data-delta="0"]').filter({ hasText: 'line 2' })).toHaveCount(1);
   await reportOf(0).getByRole('tab', { name: 'Lines' }).click();
   await expect(reportOf(0).getByRole('row', { name: /copy = numbers\.copy\(\)/ })).toContainText('-61.0 MiB');
-  await takePicture('compare-light.png', cells.nth(0));
+  await takePicture('compare-lines-light.png', cells.nth(0));
   await reportOf(0).getByRole('tab', { name: 'Flamegraph' }).click();
   await reportOf(0).getByRole('button', { name: 'Stop comparing' }).click();
   await expect(reportOf(0).locator('g.frame[data-delta]')).toHaveCount(0);
@@ -206,6 +210,11 @@ test('any two reports of the notebook can be compared', async () => {
   await page.getByRole('menuitem', { name: /Cell \[5\], \d/ }).click();
   await expect(reportOf(0).locator('.fil-compared')).toContainText(/Compared with Cell \[5\], .*: peak .* more/);
   await expect(reportOf(0).locator('g.frame[data-delta="3"]').first()).toBeVisible();
+  for (const theme of ['Dark', 'Light'] as const) {
+    await setTheme(page, `JupyterLab ${theme}`);
+    await takePicture(`compare-${theme.toLowerCase()}.png`, cells.nth(0));
+    expect(await unreadable(reportOf(0))).toEqual([]);
+  }
 });
 
 test('a report is saved as a page that draws itself', async ({ browser }) => {
@@ -240,7 +249,11 @@ test('the overview tells which variables hold the memory', async () => {
   await expect(row).toContainText(/ndarray.*61\.0 MiB/);
   await expect(overview).toContainText(/The kernel has [\d.]+ MiB in memory now/);
   await expect(overview.locator('tr').filter({ hasText: /^smallerlist/ })).toContainText(/list.*[67]\.\d MiB/);
-  await takePicture('overview-light.png', overview);
+  for (const theme of ['Dark', 'Light'] as const) {
+    await setTheme(page, `JupyterLab ${theme}`);
+    await takePicture(`overview-${theme.toLowerCase()}.png`, overview);
+    expect(await unreadable(overview)).toEqual([]);
+  }
   await command(page, 'application:toggle-right-area');
 });
 
@@ -275,6 +288,63 @@ test('on another kernel it offers to switch, and profiles there', async () => {
   await dialog.getByRole('button', { name: 'Switch Kernel' }).click();
   await expect(reportOf(0)).toHaveCount(1);
   await expect(page.locator('.jp-NotebookPanel-toolbar')).toContainText('Python 3 with Fil');
+});
+
+test('Notebook 7 has the button, the bars and the comparison, too', async () => {
+  await command(page, 'kernelmenu:shutdown').catch(() => undefined);
+  const source = 'data = bytearray(50_000_000)\nmore = bytearray(20_000_000)';
+  writeCells('seven.ipynb', [source], 'filprofile');
+  await page.goto('/notebooks/seven.ipynb');
+  // Notebook 7 does not show its application to tests.
+  await cells.nth(0).locator('.jp-InputPrompt').click();
+  await button().click();
+  await expect(cells.nth(0).locator('.jp-InputPrompt')).toHaveText('[1]:');
+  await expect(bars(0)).toHaveText(['47.7 MiB', '19.1 MiB']);
+  await cells.nth(0).locator('.cm-line').nth(1).click();
+  await page.keyboard.press('Shift+Home');
+  await page.keyboard.type('#');
+  await button().click();
+  await expect(cells.nth(0).locator('.jp-InputPrompt')).toHaveText('[2]:');
+  await expect(reportOf(0).locator('.fil-change')).toContainText('19.1 MiB less than in the last run');
+  await frame(reportOf(0), /line 1/).click({ modifiers: ['Alt'] });
+  await expect(cells.nth(0).locator('.cm-editor')).toHaveClass(/cm-focused/);
+  await page.screenshot({ path: test.info().outputPath('notebook-7.png') });
+});
+
+test.describe('settings', () => {
+  const url = '/lab/api/settings/filprofiler%3Aplugin';
+  const save = async (settings: Record<string, unknown>): Promise<void> => {
+    const cookies = await page.context().cookies();
+    const token = cookies.find(({ name }) => name === '_xsrf')?.value ?? '';
+    const answer = await page.request.put(url, {
+      data: { raw: JSON.stringify(settings) },
+      headers: { 'X-XSRFToken': token },
+    });
+    expect(answer.ok()).toBe(true);
+  };
+
+  test.afterAll(async () => {
+    await save({});
+  });
+
+  test('decide on units, the first view, folding and bars', async () => {
+    await save({ units: 'decimal', defaultView: 'lines', foldLibraries: false, barsInEditor: false });
+    writeReports('settings.ipynb', [fixture('pandas')]);
+    await openInLab(page, 'settings.ipynb');
+    await expect(reportOf(0).locator('.fil-headline')).toContainText('Peak 2.0 GB on top of 536.9 MB');
+    await expect(reportOf(0).getByRole('tab', { name: 'Lines' })).toHaveAttribute('aria-selected', 'true');
+    await expect(reportOf(0).getByRole('checkbox', { name: 'fold library frames' })).not.toBeChecked();
+    await expect(bars(0)).toHaveCount(0);
+  });
+
+  test('decide how large a report may be', async () => {
+    await save({ largestReport: 1 });
+    writeReports('settings.ipynb', [largeReport(20_000), fixture('small')]);
+    await openInLab(page, 'settings.ipynb');
+    await expect(page.locator('.fil-unreadable')).toContainText('larger than 1 MiB');
+    await expect(page.locator('.fil-unreadable pre')).toContainText('Peak 4.0 GiB');
+    await expect(reportOf(1)).toHaveCount(1);
+  });
 });
 
 test('nothing complained in the meantime', () => {

@@ -1,11 +1,16 @@
 /**
  * Reports that a notebook brings along, from anywhere: no kernel runs.
  */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { expect, type Page, test } from '@playwright/test';
 import { toMimeBundle } from '../kernel/src/output/bundle.js';
 import { largeReport } from '../schema/fixtures/large-report.js';
 import { REPORT_MIME_TYPE, type ReportEnvelope } from '../schema/report.js';
 import { collectErrors, frame, openInLab, widthOf } from './lab.js';
+import { JUPYTER, NOTEBOOKS } from './lab-server.js';
+import { unreadable } from './contrast.js';
 import { fixture, writeNotebook, writeReports } from './notebooks.js';
 
 test.describe.configure({ mode: 'serial' });
@@ -150,6 +155,19 @@ test('without the extension, Lab shows the still form of an untrusted notebook',
   expect(still.boxes).toBeGreaterThan(20);
   expect(still.levels).toBe(8);
   expect(still.colours).not.toContain('rgba(0, 0, 0, 0)');
+});
+
+test('nbconvert makes a page with the still form, which also prints', async () => {
+  writeReports('converted.ipynb', [fixture('pandas')]);
+  execFileSync(JUPYTER, ['nbconvert', '--to', 'html', '--log-level', 'ERROR', 'converted.ipynb'], { cwd: NOTEBOOKS });
+  await page.goto(pathToFileURL(join(NOTEBOOKS, 'converted.html')).href);
+  await expect(page.getByRole('row', { name: /1\.2 GiB 63 % line 3/ })).toBeVisible();
+  await expect(page.getByText('DataFrame.merge').first()).toBeVisible();
+  expect(await unreadable(page.locator('.jp-OutputArea-output'))).toEqual([]);
+  await page.screenshot({ path: test.info().outputPath('nbconvert.png') });
+  // As nbconvert's webpdf does.
+  const pdf = await page.pdf({ path: test.info().outputPath('nbconvert.pdf') });
+  expect(pdf.subarray(0, 4).toString()).toBe('%PDF');
 });
 
 test('Notebook 7 shows the same report', async () => {
