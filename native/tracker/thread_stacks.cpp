@@ -51,6 +51,12 @@ void prepare_thread_stacks() {
   key_made = pthread_key_create(&end_of_thread, give_back) == 0;
 }
 
+void forget_other_threads_stacks() {
+  // Perhaps half changed; a few pages of address space are no loss.
+  free_slots = nullptr;
+  free_slots_taken.clear(std::memory_order_relaxed);
+}
+
 python::CallStack* call_stack_of_this_thread() {
   if (own_slot != nullptr) [[likely]] {
     return &own_slot->stack;

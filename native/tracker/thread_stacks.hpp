@@ -11,4 +11,7 @@ python::CallStack* call_stack_of_this_thread();
 /// Arranges that stacks of ended threads are used again. Before threads exist.
 void prepare_thread_stacks();
 
+/// After fork, in the child: another thread may have been in the middle of taking or giving back.
+void forget_other_threads_stacks();
+
 }  // namespace fil
