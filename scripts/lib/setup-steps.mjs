@@ -6,7 +6,7 @@ import path from 'node:path';
 import { NATIVE_BUILD, PYTHON, VENV, at } from './paths.mjs';
 import { Failure, run } from './process.mjs';
 import { findPython } from './python.mjs';
-import { hasGoogleTest } from './system-needs.mjs';
+import { hasFortran, hasGoogleTest } from './system-needs.mjs';
 
 /** @import { Step } from './steps.mjs' */
 
@@ -71,8 +71,8 @@ const native = {
   title: 'Building the tracker and the addon (C++)',
   inputs: ['native', 'node_modules/node-addon-api/package.json', 'node_modules/node-api-headers/package.json'],
   outputs: ['filprofiler/_bundle/libfil_tracker.so', 'filprofiler/_bundle/filprofiler.node'],
-  // With GoogleTest there are unit tests to build.
-  facts: () => [String(packageJson().version), process.arch, String(hasGoogleTest())],
+  // With these there are more tests to build.
+  facts: () => [String(packageJson().version), process.arch, String(hasGoogleTest()), String(hasFortran())],
   run: async (log) => {
     if (cmakeTool('cmake') !== 'cmake' && !existsSync(cmakeTool('cmake'))) {
       await run(PYTHON, ['-m', 'pip', 'install', 'cmake', '-c', CONSTRAINTS], { log, hint: NETWORK_HINT });

@@ -103,7 +103,7 @@ export const SUITES = [
   {
     name: 'tracker',
     title: 'Programs under the tracker (pytest)',
-    needs: [],
+    needs: ['fortran'],
     run: () => pytest('tracker', [at('native', 'test', 'python')]),
   },
   {

@@ -17,6 +17,9 @@ export const findChromium = () => CHROMIUMS.find((place) => existsSync(place));
 /** GoogleTest for the unit tests of the tracker; the native build takes it in once it is there. */
 export const hasGoogleTest = () => existsSync('/usr/include/gtest/gtest.h');
 
+/** A Fortran compiler, for a library whose ALLOCATE the tests count. */
+export const hasFortran = () => spawnSync('gfortran', ['--version']).status === 0;
+
 const hasFonts = () => /\.(ttf|otf)/.test(spawnSync('fc-list', { encoding: 'utf8' }).stdout ?? '');
 
 /**
@@ -45,6 +48,12 @@ const NEEDS = {
     what: 'GoogleTest (/usr/include/gtest/gtest.h)',
     isMet: hasGoogleTest,
     packages: ['libgtest-dev'],
+    otherwise: 'run the other suites only',
+  },
+  fortran: {
+    what: 'gfortran',
+    isMet: hasFortran,
+    packages: ['gfortran'],
     otherwise: 'run the other suites only',
   },
 };

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 from conftest import FIXTURES, RunTracked
 
@@ -68,9 +66,6 @@ tracker.end()
     assert result.current < 200_000
 
 
-@pytest.mark.skipif(
-    shutil.which("gfortran") is None, reason="needs gfortran, which scripts/install-system-needs installs where it can"
-)
 def test_fortrans_allocate_is_counted(run: RunTracked) -> None:
     result = run(f"""
 import ctypes
