@@ -13,6 +13,7 @@ export const LAB_URL = `http://127.0.0.1:${PORT}`;
 /** What the server serves. Tests write their notebooks here. */
 export const NOTEBOOKS = join(FOLDER, 'notebooks');
 export const EXAMPLE = join(REPOSITORY, 'examples', 'flights.ipynb');
+export const EXTENSION = join(REPOSITORY, 'filprofiler', 'labextension');
 export const JUPYTER = join(REPOSITORY, '.venv', 'bin', 'jupyter');
 export const IMAGES = join(REPOSITORY, 'docs', 'images');
 export const PAGE_TEMPLATE = join(REPOSITORY, 'filprofiler', '_bundle', 'report.html');

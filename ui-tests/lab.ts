@@ -43,6 +43,9 @@ declare global {
 /** Notebook 7.6 has page errors of its own, whatever it shows. */
 const NOTEBOOK_CODE = '/static/notebook/';
 
+/** What Lab says of itself: the browser's note of a failed request, and its debugger's when a kernel is switched in mid-question. */
+const LAB_SAYS = ['Failed to load resource', 'Could not restore the debugger state'];
+
 /** What Lab or our code complained of in a page. */
 export function collectErrors(page: Page): string[] {
   const errors: string[] = [];
@@ -52,7 +55,7 @@ export function collectErrors(page: Page): string[] {
     }
   });
   page.on('console', (message) => {
-    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
+    if (message.type() === 'error' && !LAB_SAYS.some((words) => message.text().startsWith(words))) {
       errors.push(`${message.text()} (${message.location().url})`);
     }
   });
@@ -83,6 +86,8 @@ export async function command(page: Page, name: string, args: Record<string, unk
 export async function setTheme(page: Page, theme: 'JupyterLab Light' | 'JupyterLab Dark'): Promise<void> {
   await command(page, 'apputils:change-theme', { theme });
   await expect(page.locator('body')).toHaveAttribute('data-jp-theme-light', String(theme === 'JupyterLab Light'));
+  // Lab covers its window while it changes.
+  await expect(page.locator('#jupyterlab-splash')).toHaveCount(0);
 }
 
 /** The frame of a report whose label contains a text. */

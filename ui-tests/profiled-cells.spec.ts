@@ -154,10 +154,17 @@ async function takePicture(name: string): Promise<void> {
     .locator('.jp-CodeCell')
     .filter({ has: page.locator('.fil-report') })
     .first();
-  await cell.evaluate((node) => {
-    node.scrollIntoView({ block: 'start' });
-  });
   await page.mouse.move(0, 0);
+  // Lab scrolls, too, when a run has ended.
+  await expect
+    .poll(async () => {
+      await cell.evaluate((node) => {
+        node.scrollIntoView({ block: 'start' });
+      });
+      const { y, height } = (await cell.boundingBox()) ?? { y: 0, height: Infinity };
+      return y + height;
+    })
+    .toBeLessThan(1060);
   await frame(report, /reindex_and_concat/).hover();
   await expect(page.locator('.fil-tooltip:visible')).toHaveCount(1);
   const box = await cell.boundingBox();

@@ -2,6 +2,7 @@
  * Reports that a notebook brings along, from anywhere: no kernel runs.
  */
 import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, type Page, test } from '@playwright/test';
@@ -9,7 +10,7 @@ import { toMimeBundle } from '../kernel/src/output/bundle.js';
 import { largeReport } from '../schema/fixtures/large-report.js';
 import { REPORT_MIME_TYPE, type ReportEnvelope } from '../schema/report.js';
 import { collectErrors, frame, openInLab, widthOf } from './lab.js';
-import { JUPYTER, NOTEBOOKS } from './lab-server.js';
+import { EXTENSION, JUPYTER, NOTEBOOKS } from './lab-server.js';
 import { unreadable } from './contrast.js';
 import { fixture, writeNotebook, writeReports } from './notebooks.js';
 
@@ -125,6 +126,18 @@ test('a report of 5,000 nodes is drawn within 0.3 s, the first time', async () =
   console.log(`5,000 nodes, from data to picture: ${drawn.map((time) => time.toFixed(0)).join(', ')} ms`);
   // The first is what a reader waits for: later ones run code that the browser has optimised.
   expect(drawn[0]).toBeLessThan(300);
+});
+
+test('what Lab loads at its start is small', () => {
+  const folder = join(EXTENSION, 'static');
+  const scripts = readdirSync(folder)
+    .filter((name) => name.endsWith('.js'))
+    .map((name) => readFileSync(join(folder, name), 'utf8'))
+    // Loaded when somebody saves a report as a page.
+    .filter((text) => !text.includes('<!doctype html>'));
+  const bytes = scripts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  console.log(`The extension's scripts: ${(bytes / 1000).toFixed(0)} KB`);
+  expect(bytes).toBeLessThan(300_000);
 });
 
 test('without the extension, Lab shows the still form of an untrusted notebook', async () => {

@@ -50,11 +50,7 @@ export class Overview extends Widget {
     this.addClass('fil-overview');
     this.title.icon = icon;
     this.title.caption = say('Memory profiles');
-    const read = element(
-      'button',
-      { class: 'fil-button', attributes: { type: 'button' } },
-      say('Read from the kernel'),
-    );
+    const read = element('button', { class: 'fil-button', attributes: { type: 'button' } }, say('Read from kernel'));
     read.addEventListener('click', () => {
       void this.#readVariables();
     });

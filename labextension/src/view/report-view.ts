@@ -6,7 +6,7 @@ import type { Report } from '../../../schema/report.js';
 import { pruningStatement } from '../../../schema/summary.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
-import { peakDelta } from './compare.js';
+import { deltaLevel, peakDelta } from './compare.js';
 import { element } from './dom.js';
 import { headlineElement } from './headline.js';
 import { type OtherReport, PLAIN_HOST, type Tab, TABS, type ViewHost } from './host.js';
@@ -118,17 +118,20 @@ export class ReportView {
   #tellChange(previous: OtherReport): void {
     let delta: number;
     try {
-      delta = peakDelta(this.#report, previous.load());
+      const before = previous.load();
+      delta = peakDelta(this.#report, before);
+      // Two runs of the same code differ by some bytes.
+      delta = deltaLevel(delta, Math.max(before.peakBytes, this.#report.peakBytes)) === 0 ? 0 : delta;
     } catch {
       // It was there only to be compared with; the report itself is not concerned.
       return;
     }
     const words =
       delta === 0
-        ? say('the same peak as in the last run of this cell')
+        ? say('as much as in the last run')
         : delta < 0
-          ? say('%1 less than in the last run of this cell', formatBytes(-delta))
-          : say('%1 more than in the last run of this cell', formatBytes(delta));
+          ? say('%1 less than in the last run', formatBytes(-delta))
+          : say('%1 more than in the last run', formatBytes(delta));
     const compare = element('button', { class: 'fil-link', attributes: { type: 'button' } }, say('compare'));
     compare.addEventListener('click', () => {
       this.compare(this.#compared === null ? previous : null);
