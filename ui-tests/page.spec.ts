@@ -152,6 +152,15 @@ test("libraries are folded into the calls of the user's line, and one click unfo
   expect(await report.locator('g.frame').count()).toBeGreaterThan(folded);
 });
 
+test('what is certain about the cause is said, with the evidence', async ({ page }) => {
+  await openReport(page, fixture('pandas'));
+  const finding = page.locator('.fil-finding');
+  await expect(finding).toHaveCount(1);
+  await expect(finding).toContainText(
+    /line 3 held what 3 of its calls made at the same time: .*sort_values 410\.0 MiB.*Evidence/,
+  );
+});
+
 test('bottom up begins with what allocated and ends with the lines that called it', async ({ page }) => {
   await openReport(page, fixture('pandas'));
   await page.getByRole('tab', { name: 'Bottom up' }).click();

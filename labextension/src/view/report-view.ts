@@ -3,6 +3,7 @@
  */
 import type { Frame } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { findings } from '../../../schema/findings.js';
 import { pruningStatement } from '../../../schema/summary.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
@@ -353,10 +354,25 @@ function searchBox(): HTMLInputElement {
   });
 }
 
+/** The most that is said under the picture: more would hide it. */
+const MOST_FINDINGS = 2;
+
 function remarks(report: Report): HTMLElement[] {
+  const facts = findings(report)
+    .slice(0, MOST_FINDINGS)
+    .map(({ code, statement, evidence }) =>
+      element(
+        'p',
+        { class: 'fil-note fil-finding', attributes: { 'data-code': code } },
+        element('strong', {}, statement),
+        ' ',
+        element('span', { class: 'fil-soft' }, evidence),
+      ),
+    );
   const notes = report.notes.map(({ code, text }) =>
     element('p', { class: 'fil-note', attributes: { 'data-code': code } }, text),
   );
   const pruned = pruningStatement(report);
-  return pruned === null ? notes : [...notes, element('p', { class: 'fil-pruned' }, pruned)];
+  const left = pruned === null ? [] : [element('p', { class: 'fil-pruned' }, pruned)];
+  return [...facts, ...notes, ...left];
 }
