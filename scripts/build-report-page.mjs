@@ -52,5 +52,6 @@ ${css.replace(/<\//g, '<\\/')}
 `;
 mkdirSync(BUNDLE, { recursive: true });
 writeFileSync(path.join(BUNDLE, 'report.html'), page);
+mkdirSync(at('build'), { recursive: true });
 // For the Lab extension, which saves reports as pages: its bundler takes text files as text.
 writeFileSync(at('build', 'report-page.txt'), page);
