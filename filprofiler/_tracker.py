@@ -22,9 +22,7 @@ class _Frame(ctypes.Structure):
         ("filename", ctypes.c_void_p),
         ("qualified_name", ctypes.c_void_p),
         ("last_instruction", ctypes.c_int32),
-        ("line", ctypes.c_int32),
         ("first_line", ctypes.c_int32),
-        ("reserved", ctypes.c_int32),
     ]
 
 

@@ -7,6 +7,7 @@
  * The JSON Schema in `control.schema.json`, generated from here, is what the Python side is tested against.
  */
 import * as z from 'zod/mini';
+import { Subject } from './report.js';
 
 /** Raised whenever either side would misunderstand the other. */
 export const CONTROL_VERSION = 1;
@@ -31,16 +32,6 @@ export const CellSource = z.object({
   source: z.string(),
 });
 export type CellSource = z.infer<typeof CellSource>;
-
-const Subject = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('cell'),
-    executionCount: z.nullable(z.int()),
-    cellId: z.nullable(z.string()),
-  }),
-  z.object({ kind: z.literal('program'), command: z.array(z.string()) }),
-  z.object({ kind: z.literal('call'), name: z.string() }),
-]);
 
 export const ControlRequest = z.discriminatedUnion('type', [
   /** First message of a process: who it is. Answered by `ok`, or by `refused` with a reason to show the user. */

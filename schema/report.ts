@@ -20,7 +20,7 @@ const indicesOrNone = column(wholeNumbers(-1));
 const texts = column(strings());
 
 /** What was profiled. */
-const Subject = z.discriminatedUnion('kind', [
+export const Subject = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('cell'),
     /** The n of `In [n]`. */

@@ -33,9 +33,7 @@ struct FilFrame {
   const void* filename;
   const void* qualified_name;
   std::int32_t last_instruction;
-  std::int32_t line;
   std::int32_t first_line;
-  std::int32_t reserved;
 };
 
 /// Walks the calling thread's frames, innermost first, as the tracker does but reading through the kernel, so that
@@ -77,7 +75,6 @@ FIL_EXPORT std::int32_t fil_walk(FilFrame* frames, std::int32_t capacity) {
       row.filename = filename;
       row.qualified_name = name;
       row.last_instruction = static_cast<std::int32_t>(python.offset_in_code(code, instruction));
-      row.line = 0;
       ++count;
     }
     readable = readable && read_pointer(frame, layout.previous, frame);

@@ -17,7 +17,6 @@ Entry* BlockTable::leaf(Entry*& slot, std::size_t bytes) {
   if (slot == nullptr) {
     return nullptr;
   }
-  reserved_bytes_ += bytes;
   const auto region =
       static_cast<std::size_t>(reinterpret_cast<std::byte*>(&slot) - reinterpret_cast<std::byte*>(regions_)) /
       sizeof(Region);

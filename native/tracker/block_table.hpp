@@ -47,9 +47,6 @@ class BlockTable {
   /// Forgets all blocks and gives the memory back.
   void clear(const ExclusiveGuard& guard);
 
-  /// Memory that the table has reserved, for tests; what is resident is less.
-  std::size_t reserved_bytes() const { return reserved_bytes_; }
-
  private:
   static constexpr std::size_t unit = 16;
   static constexpr unsigned granule_bits =
@@ -98,7 +95,6 @@ class BlockTable {
   /// Regions with a leaf lie between these; keeps clear() from walking two million entries.
   std::size_t first_region_ = region_count;
   std::size_t last_region_ = 0;
-  std::size_t reserved_bytes_ = 0;
   /// Blocks whose size does not fit an entry: rare enough for a sorted table.
   RangeMap huge_;
 };

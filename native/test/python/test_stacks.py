@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import json
+from textwrap import dedent
 
 from conftest import Run, RunTracked
 
 Stack = tuple[tuple[str, int], ...]
+
+# Programs begin with this. Each allocation is of its own size, and goes with the stack that Python reports on its line.
+KNOWS_ITS_STACK = dedent("""
+    import json, sys
+    expected, kept = {}, []
+    def here():
+        stack, frame = [], sys._getframe(1)
+        while frame is not None:
+            stack.append([frame.f_code.co_qualname, frame.f_lineno])
+            frame = frame.f_back
+        return stack[::-1]
+    def allocate():
+        size = 20_000 + len(expected) * 16
+        stack, block = here(), bytes(size)
+        expected[size + 33] = stack
+        kept.append(block)
+    def print_expected():
+        print(json.dumps(expected))
+""")
 
 
 def assert_charged_to(result: Run, expected: dict[str, list[list[str | int]]]) -> None:
@@ -25,23 +45,12 @@ def assert_charged_to(result: Run, expected: dict[str, list[list[str | int]]]) -
 
 
 def test_randomised_programs_that_know_their_own_stack_agree_with_the_tracker(run: RunTracked) -> None:
-    # Calls, generators, methods, comprehensions, exec, callbacks and exceptions nested at random. Each allocation is of
-    # its own size, and goes with the stack that Python itself reports on the same line.
-    result = run("""
-        import json, random, sys, functools
+    # Calls, generators, methods, comprehensions, exec, callbacks and exceptions nested at random.
+    result = run(
+        KNOWS_ITS_STACK
+        + dedent("""
+        import functools, random, sys
         random.seed(5)
-        expected, kept = {}, []
-        def here():
-            stack, frame = [], sys._getframe(1)
-            while frame is not None:
-                stack.append([frame.f_code.co_qualname, frame.f_lineno])
-                frame = frame.f_back
-            return stack[::-1]
-        def allocate():
-            size = 20_000 + len(expected) * 16
-            stack, block = here(), bytes(size)
-            expected[size + 33] = stack
-            kept.append(block)
         def call(depth): step(depth)
         def generate(depth):
             yield step(depth)
@@ -82,8 +91,9 @@ def test_randomised_programs_that_know_their_own_stack_agree_with_the_tracker(ru
         while len(expected) < 4000:
             step(random.randrange(9))
         tracker.end()
-        print(json.dumps(expected))
+        print_expected()
     """)
+    )
     expected = json.loads(result.output)
     assert len(expected) >= 4000
     assert_charged_to(result, expected)
@@ -165,22 +175,12 @@ def test_recursion_to_the_limit_is_counted(run: RunTracked) -> None:
 def test_deep_stacks_that_grow_and_shrink_at_random_are_right(run: RunTracked) -> None:
     # Deep enough for canaries; callers differ by line, so that a frame taken for its predecessor at the same address
     # shows.
-    result = run("""
-        import json, random, sys
+    result = run(
+        KNOWS_ITS_STACK
+        + dedent("""
+        import random, sys
         random.seed(9)
         sys.setrecursionlimit(5000)
-        expected, kept = {}, []
-        def here():
-            stack, frame = [], sys._getframe(1)
-            while frame is not None:
-                stack.append([frame.f_code.co_qualname, frame.f_lineno])
-                frame = frame.f_back
-            return stack[::-1]
-        def allocate():
-            size = 20_000 + len(expected) * 16
-            stack, block = here(), bytes(size)
-            expected[size + 33] = stack
-            kept.append(block)
         def through_generator(depth):
             yield walk(depth)
         def walk(depth):
@@ -207,8 +207,9 @@ def test_deep_stacks_that_grow_and_shrink_at_random_are_right(run: RunTracked) -
         while len(expected) < 1500:
             descend(random.randrange(300))
         tracker.end()
-        print(json.dumps(expected))
+        print_expected()
     """)
+    )
     expected = json.loads(result.output)
     assert max(map(len, expected.values())) > 200
     assert_charged_to(result, expected)

@@ -117,7 +117,6 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
           break;
         }
         window = 0;
-        mark_count_ = 0;
       }
     }
     if (!python.is_transparent(frame) && tree.is_boundary(python.code(frame))) {

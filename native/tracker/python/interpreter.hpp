@@ -23,8 +23,6 @@ struct Allocator {
 /// PyMemAllocatorDomain.
 enum class Domain : int { raw = 0, mem = 1, object = 2 };
 
-struct Object;
-
 /// Functions of the C API, by the names under which they are exported.
 struct Api {
   unsigned long* version;  // Py_Version, a variable
