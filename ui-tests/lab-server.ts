@@ -1,13 +1,15 @@
 /**
  * The Jupyter server that the browser tests share, with roots of its own: nothing of the user's settings, kernels or notebooks.
  */
+import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
 const FOLDER = join(REPOSITORY, 'build', 'ui-tests');
-const PORT = 8931;
+/** Each checkout has a port of its own, so that two of them can run these tests at once. */
+const PORT = 20_000 + (createHash('sha256').update(REPOSITORY).digest().readUInt16BE(0) % 10_000);
 
 export const LAB_URL = `http://127.0.0.1:${PORT}`;
 /** What the server serves. Tests write their notebooks here. */
