@@ -44,7 +44,7 @@ export default tseslint.config(
       eqeqeq: 'error',
     },
   },
-  { files: ['schema/*.ts'], rules: forbid(toKernel, toLab, toNode) },
+  { files: ['schema/*.ts', 'schema/tree/*.ts'], rules: forbid(toKernel, toLab, toNode) },
   { files: ['kernel/**/*.ts'], rules: forbid(toLab) },
   { files: ['labextension/**/*.ts'], rules: forbid(toKernel) },
   {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseReport, type Report } from '../../schema/report.js';
 import { largeReport } from '../../schema/fixtures/large-report.js';
-import { flameFrames, heatOf, labelOf, search } from '../src/view/model.js';
+import { flameFrames, heatOf, labelOf, search } from '../../schema/tree/model.js';
 
 function fixture(name: string): Report {
   return parseReport(JSON.parse(readFileSync(new URL(`../../schema/fixtures/${name}.json`, import.meta.url), 'utf8')));

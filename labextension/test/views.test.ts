@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { largeReport } from '../../schema/fixtures/large-report.js';
 import { isUserCode } from '../../schema/places.js';
 import { parseReport, type Report } from '../../schema/report.js';
-import { bottomUp } from '../src/view/bottom-up.js';
-import { comparedRows, deltaLevel, writeDeltas } from '../src/view/compare.js';
-import { lineRows, sortRows } from '../src/view/lines.js';
-import { flameFrames, type FlameFrame, type FlameTree, foldedFrames, labelOf } from '../src/view/model.js';
+import { bottomUp } from '../../schema/tree/bottom-up.js';
+import { comparedRows, deltaLevel, writeDeltas } from '../../schema/tree/compare.js';
+import { lineRows, sortRows } from '../../schema/tree/lines.js';
+import { flameFrames, type FlameFrame, type FlameTree, foldedFrames, labelOf } from '../../schema/tree/model.js';
 import { moments } from '../src/view/time-chart.js';
 
 function fixture(name: string): Report {

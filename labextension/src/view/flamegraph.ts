@@ -7,9 +7,9 @@ import { select } from 'd3-selection';
 import type { Report } from '../../../schema/report.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
-import { deltaLevel } from './compare.js';
+import { deltaLevel } from '../../../schema/tree/compare.js';
 import { element } from './dom.js';
-import { type FlameFrame, type FlameTree, labelOf, type Matches, search } from './model.js';
+import { type FlameFrame, type FlameTree, labelOf, type Matches, search } from '../../../schema/tree/model.js';
 import { Tooltip } from './tooltip.js';
 
 const LEVEL_PIXELS = 22;

@@ -2,10 +2,10 @@
  * Says what width and colour mean.
  */
 import { say } from '../../../schema/words.js';
-import { DELTA_LEVELS } from './compare.js';
+import { DELTA_LEVELS } from '../../../schema/tree/compare.js';
 import { element } from './dom.js';
 import type { Tab } from './host.js';
-import { HEAT_LEVELS } from './model.js';
+import { HEAT_LEVELS } from '../../../schema/tree/model.js';
 
 export function legendElement(tab: Tab, isCompared: boolean): HTMLElement {
   const shades = element('span', { class: 'fil-shades', attributes: { 'aria-hidden': 'true' } });

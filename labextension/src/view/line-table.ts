@@ -6,7 +6,7 @@ import type { Report } from '../../../schema/report.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
-import { FIRST_ROWS, type LineOrder, type LineRow, sortRows } from './lines.js';
+import { FIRST_ROWS, type LineOrder, type LineRow, sortRows } from '../../../schema/tree/lines.js';
 
 export interface LineTableEvents {
   /** The reader wants to see a line; null where nobody can show it. */

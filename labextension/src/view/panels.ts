@@ -6,13 +6,13 @@ import { isUserCode } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
-import { bottomUp } from './bottom-up.js';
-import { comparedRows, writeDeltas } from './compare.js';
+import { bottomUp } from '../../../schema/tree/bottom-up.js';
+import { comparedRows, writeDeltas } from '../../../schema/tree/compare.js';
 import { Flamegraph, type FlamegraphEvents } from './flamegraph.js';
 import type { Tab, ViewHost } from './host.js';
 import { LineTable } from './line-table.js';
-import { type LineRow, lineRows } from './lines.js';
-import { flameFrames, type FlameFrame, type FlameTree, foldedFrames, matching } from './model.js';
+import { type LineRow, lineRows } from '../../../schema/tree/lines.js';
+import { flameFrames, type FlameFrame, type FlameTree, foldedFrames, matching } from '../../../schema/tree/model.js';
 import { TimeChart } from './time-chart.js';
 
 export interface Panel {

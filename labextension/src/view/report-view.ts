@@ -7,7 +7,7 @@ import { findings } from '../../../schema/findings.js';
 import { pruningStatement } from '../../../schema/summary.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
-import { deltaLevel, peakDelta } from './compare.js';
+import { deltaLevel, peakDelta } from '../../../schema/tree/compare.js';
 import { element } from './dom.js';
 import { headlineElement } from './headline.js';
 import { type OtherReport, PLAIN_HOST, type Tab, TABS, type ViewHost } from './host.js';
@@ -17,7 +17,7 @@ import { makePanel, type Panel } from './panels.js';
 import { copyText, download, fileName, reportText, svgText, toPng } from './save.js';
 import { stillColours } from './still-colours.js';
 import { stillPicture } from './still.js';
-import { foldedFrames } from './model.js';
+import { foldedFrames } from '../../../schema/tree/model.js';
 
 /** Searching while somebody types would mark half of the frames first. */
 const SEARCH_DELAY_MILLISECONDS = 120;

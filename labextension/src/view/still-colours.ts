@@ -1,9 +1,9 @@
 /**
  * The colours of the page's theme, for pictures that are saved: they look as they did on the screen.
  */
-import { DELTA_LEVELS, deltaLevel } from './compare.js';
+import { DELTA_LEVELS, deltaLevel } from '../../../schema/tree/compare.js';
 import { element } from './dom.js';
-import { type FlameFrame, HEAT_LEVELS } from './model.js';
+import { type FlameFrame, HEAT_LEVELS } from '../../../schema/tree/model.js';
 import type { StillColours } from './still.js';
 
 /**

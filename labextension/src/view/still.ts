@@ -4,7 +4,7 @@
 import type { Report } from '../../../schema/report.js';
 import { formatBytes } from '../../../schema/units.js';
 import { headline } from '../../../schema/summary.js';
-import { type FlameFrame, type FlameTree, labelOf } from './model.js';
+import { type FlameFrame, type FlameTree, labelOf } from '../../../schema/tree/model.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const WIDTH = 1200;

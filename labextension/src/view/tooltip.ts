@@ -6,7 +6,7 @@ import type { Report } from '../../../schema/report.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
-import { type FlameFrame, labelOf } from './model.js';
+import { type FlameFrame, labelOf } from '../../../schema/tree/model.js';
 
 const GAP_PIXELS = 6;
 

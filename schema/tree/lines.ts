@@ -1,7 +1,7 @@
 /**
  * The table of lines, from a call tree: no DOM here.
  */
-import type { Frame } from '../../../schema/places.js';
+import type { Frame } from '../places.js';
 import type { FlameFrame, FlameTree } from './model.js';
 
 /** A line of a program with what it held at the peak. */

@@ -1,8 +1,8 @@
 /**
  * A report beside an earlier one of the same code: which frames and lines hold more, and which less. No DOM here.
  */
-import { type Frame, isTopLevel } from '../../../schema/places.js';
-import type { Report } from '../../../schema/report.js';
+import { type Frame, isTopLevel } from '../places.js';
+import type { Report } from '../report.js';
 import type { LineRow } from './lines.js';
 import type { FlameFrame, FlameTree } from './model.js';
 

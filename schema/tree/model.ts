@@ -1,9 +1,9 @@
 /**
  * What the pictures draw, from a report: no DOM here.
  */
-import { at } from '../../../schema/columns.js';
-import { type Frame, type FrameLabel, frameAt, frameLabel, isUserCode } from '../../../schema/places.js';
-import type { Report } from '../../../schema/report.js';
+import { at } from '../columns.js';
+import { type Frame, type FrameLabel, frameAt, frameLabel, isUserCode } from '../places.js';
+import type { Report } from '../report.js';
 
 /** A node of a call tree as the chart wants it. The chart writes `hide` and `fade`. */
 export interface FlameFrame {

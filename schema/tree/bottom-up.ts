@@ -1,9 +1,9 @@
 /**
  * The call tree upside down: first the lines that allocated, below each its callers. No DOM here.
  */
-import type { Frame } from '../../../schema/places.js';
-import type { Report } from '../../../schema/report.js';
-import { say } from '../../../schema/words.js';
+import type { Frame } from '../places.js';
+import type { Report } from '../report.js';
+import { say } from '../words.js';
 import { addFrame, asTree, type FlameFrame, type FlameTree } from './model.js';
 
 /** Smaller groups are not expanded: they are narrower than a pixel, and there are many. */
