@@ -12,7 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import zmq
 
-CONTROL_VERSION = 1
+CONTROL_VERSION = 2
 """That of schema/control.ts; the proxy refuses another."""
 
 ANSWER_SECONDS = 10.0
@@ -72,24 +72,40 @@ class ControlClient:
         title: str | None,
         cells: list[CellSource],
         parent_header: Mapping[str, object] | None,
+        output_directory: str | None,
+        live: bool,
     ) -> None:
         """Announces that tracking begins now.
 
         Raises:
             ControlError: if it must not.
         """
-        self._ask(
-            {"type": "begin", "subject": subject, "title": title, "cells": cells, "parentHeader": parent_header},
-            ANSWER_SECONDS,
-        )
+        request = {
+            "type": "begin",
+            "subject": subject,
+            "title": title,
+            "cells": cells,
+            "parentHeader": parent_header,
+            "outputDirectory": output_directory,
+            "live": live,
+        }
+        self._ask(request, ANSWER_SECONDS)
 
-    def end(self, outcome: Outcome, output_directory: str | None = None) -> Report:
+    def cancel(self) -> None:
+        """Announces that tracking did not begin after all.
+
+        Raises:
+            ControlError: if the proxy does not answer.
+        """
+        self._ask({"type": "cancel"}, ANSWER_SECONDS)
+
+    def end(self, outcome: Outcome) -> Report:
         """Announces that tracking has ended and returns the report.
 
         Raises:
             ControlError: if there is none.
         """
-        reply = self._ask({"type": "end", "outcome": outcome, "outputDirectory": output_directory}, REPORT_SECONDS)
+        reply = self._ask({"type": "end", "outcome": outcome}, REPORT_SECONDS)
         return {
             "type": "report",
             "id": reply["id"],

@@ -46,6 +46,7 @@ class Profile:
         cells: Callable[[], list[CellSource]] = list,
         parent_header: Mapping[str, object] | None = None,
         output_directory: str | None = None,
+        live: bool = False,
     ) -> None:
         """Begins tracking.
 
@@ -55,7 +56,8 @@ class Profile:
             title: the user's words for it.
             cells: makes the notebook's cells that are new to the proxy.
             parent_header: that of the request that runs it.
-            output_directory: where report files are written at the end; see :func:`writable_directory`.
+            output_directory: where report files are written however it ends; see :func:`writable_directory`.
+            live: whether the cell of `parent_header` shows how it is going.
 
         Raises:
             ProfilingError: if another profile is running, or the tracker or the proxy refuses.
@@ -68,12 +70,18 @@ class Profile:
             msg = "another profile is running, and there is one at a time"
             raise ProfilingError(msg)
         self._client = client
-        self._output_directory = output_directory
         self._tracking = False
         self._announced = False
         self._restore_pools: Callable[[], None] | None = None
         try:
-            client.begin(subject, title=title, cells=cells(), parent_header=parent_header)
+            client.begin(
+                subject,
+                title=title,
+                cells=cells(),
+                parent_header=parent_header,
+                output_directory=output_directory,
+                live=live,
+            )
             self._announced = True
             self._restore_pools = limit_to_one_thread()
             _tracker.begin(boundaries)
@@ -102,7 +110,7 @@ class Profile:
         """
         try:
             self.stop()
-            return self._client.end(outcome, self._output_directory)
+            return self._client.end(outcome)
         except (_control.ControlError, _tracker.TrackerError) as error:
             raise ProfilingError(str(error)) from error
         finally:
@@ -112,7 +120,7 @@ class Profile:
         try:
             self.stop()
             if self._announced:
-                self._client.end("error")
+                self._client.cancel()
         except (_control.ControlError, _tracker.TrackerError):
             # The first failure is the one to tell.
             pass

@@ -10,7 +10,7 @@ import * as z from 'zod/mini';
 import { Subject } from './report.js';
 
 /** Raised whenever either side would misunderstand the other. */
-export const CONTROL_VERSION = 1;
+export const CONTROL_VERSION = 2;
 
 /**
  * The member of an execute_request's metadata by which a front end asks to profile a cell; its value is a {@link ProfileRequest}. It
@@ -54,14 +54,18 @@ export const ControlRequest = z.discriminatedUnion('type', [
     cells: z.array(CellSource),
     /** The Jupyter message that asked for this cell, as its parent header; post-mortem reports are sent as its answers. */
     parentHeader: z.nullable(z.record(z.string(), z.unknown())),
+    /** Where to write the full report files however it ends, an existing directory, absolute; null for none. */
+    outputDirectory: z.nullable(z.string()),
+    /** Whether the parent header's cell may show how the profile is going while it runs. */
+    live: z.boolean(),
   }),
+  /** The profile that was begun is given up, as the tracker could not be turned on: no report, no files. Answered by `ok`. */
+  z.object({ type: z.literal('cancel'), id }),
   /** Tracking has ended (the tracker is already off). Answered by `report`. */
   z.object({
     type: z.literal('end'),
     id,
     outcome: z.enum(['completed', 'error', 'interrupted']),
-    /** Where to write the full report files, absolute; null for none. */
-    outputDirectory: z.nullable(z.string()),
   }),
 ]);
 export type ControlRequest = z.infer<typeof ControlRequest>;

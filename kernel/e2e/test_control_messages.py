@@ -65,14 +65,16 @@ def client(proxy, tmp_path) -> ControlClient:
 
 def begin(client: ControlClient) -> None:
     cell = {"filename": "/tmp/1.py", "executionCount": 1, "source": "1"}
-    client.begin(SUBJECT, title=None, cells=[cell], parent_header={"msg_id": "1", "date": None})
+    header = {"msg_id": "1", "date": None}
+    client.begin(SUBJECT, title=None, cells=[cell], parent_header=header, output_directory="/somewhere", live=True)
 
 
 def test_requests_fit_the_schema(client, proxy):
     begin(client)
     proxy.answers = [{"type": "report", "bundle": {"text/plain": "report"}, "files": [], "filesProblem": None}]
-    assert client.end("completed", "/somewhere")["bundle"] == {"text/plain": "report"}
-    assert [request["type"] for request in proxy.requests] == ["hello", "begin", "end"]
+    assert client.end("completed")["bundle"] == {"text/plain": "report"}
+    client.cancel()
+    assert [request["type"] for request in proxy.requests] == ["hello", "begin", "end", "cancel"]
     definitions = SCHEMA.get("$defs", {})
     for request in proxy.requests:
         jsonschema.validate(request, {**definitions["ControlRequest"], "$defs": definitions})

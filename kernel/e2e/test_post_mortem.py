@@ -27,6 +27,13 @@ def test_the_report_arrives_however_the_kernel_dies(own_kernel, death, said, out
     assert "process-died" in [note["code"] for note in result.report.data["notes"]]
 
 
+def test_the_files_that_were_asked_for_are_written_however_the_kernel_dies(own_kernel, tmp_path):
+    target = tmp_path / "dead"
+    result = own_kernel.last_words(HOLD.replace("filprofile", f"filprofile --output {target}", 1) + "os._exit(1)")
+    assert (target / "index.html").exists()
+    assert str(target) in result.text("stderr")
+
+
 def test_earlier_output_comes_before_the_last_words(own_kernel):
     result = own_kernel.last_words(
         HOLD + "print('x' * 100_000)\nimport sys; sys.stdout.flush(); time.sleep(0.2); os._exit(1)"

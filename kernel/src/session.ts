@@ -51,11 +51,14 @@ export class Session {
         return this.hello(request);
       case 'begin':
         return this.begin(request);
+      case 'cancel':
+        this.giveUp();
+        return { type: 'ok', id: request.id };
       case 'end':
         return {
           type: 'report',
           id: request.id,
-          ...(await this.end({ kind: request.outcome }, request.outputDirectory)),
+          ...(await this.end({ kind: request.outcome })),
         };
     }
   }
@@ -75,7 +78,7 @@ export class Session {
   /** A profile begins; the process turns its tracker on afterwards. */
   begin(request: Begin): ControlReply {
     // The process runs one at a time, so an earlier one was given up: the user interrupted it before it could be ended.
-    this.#profile?.timeline.stop();
+    this.giveUp();
     for (const cell of request.cells) {
       this.#cells.set(cell.filename, cell);
     }
@@ -89,14 +92,19 @@ export class Session {
     return { type: 'ok', id: request.id };
   }
 
+  /** Forgets the running profile, if there is one. */
+  giveUp(): void {
+    this.#profile?.timeline.stop();
+    this.#profile = null;
+  }
+
   /**
    * The profile ended, or its process died. Until the report is made it counts as running, so that it can be made again if the process
-   * dies meanwhile.
+   * dies meanwhile. Its files go to the directory that it was begun with.
    *
-   * @param outputDirectory an existing directory for the report's files, absolute; null for none.
    * @throws {Error} if none was running, or the segment can't be read.
    */
-  async end(outcome: ReportOutcome, outputDirectory: string | null = null): Promise<ReportOutput> {
+  async end(outcome: ReportOutcome): Promise<ReportOutput> {
     const profile = this.#profile;
     if (profile === null) {
       throw new Error('No profile is running, so there is no report of it.');
@@ -107,7 +115,7 @@ export class Session {
       return await perform({
         snapshot,
         context: this.#contextOf(profile, snapshot, outcome, timeline),
-        outputDirectory,
+        outputDirectory: profile.request.outputDirectory,
       });
     } finally {
       this.#profile = null;

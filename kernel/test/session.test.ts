@@ -45,8 +45,10 @@ const BEGIN: ControlRequest = {
   title: 'A title',
   cells: [{ filename: '/tmp/cell.py', executionCount: 7, source: 'x = 1\ny = load()' }],
   parentHeader: { msg_id: 'request' },
+  outputDirectory: null,
+  live: false,
 };
-const END: ControlRequest = { type: 'end', id: 3, outcome: 'completed', outputDirectory: null };
+const END: ControlRequest = { type: 'end', id: 3, outcome: 'completed' };
 
 function reportOf(output: ReportOutput): Report {
   const { data } = ReportEnvelope.parse(output.bundle[REPORT_MIME_TYPE]);
@@ -106,6 +108,12 @@ describe('a session', () => {
     expect(reportOf(await session.end({ kind: 'completed' })).title).toBe('The next');
   });
 
+  test('forgets a profile that is given up', async () => {
+    await session.handle(BEGIN);
+    expect(await session.handle({ type: 'cancel', id: 4 })).toEqual({ type: 'ok', id: 4 });
+    expect(session.running).toBeNull();
+  });
+
   test('has no report where no profile runs', async () => {
     await expect(session.handle(END)).rejects.toThrow(/No profile is running/);
   });
@@ -128,9 +136,9 @@ describe('report files', () => {
   });
 
   test('that can’t be written are a problem to tell, and the report is there', async () => {
-    await session.handle(BEGIN);
     const missing = join(directory, 'missing');
-    const reply = await session.handle({ ...END, outputDirectory: missing });
+    await session.handle({ ...BEGIN, outputDirectory: missing });
+    const reply = await session.handle(END);
     expect(reply).toMatchObject({
       type: 'report',
       files: [],

@@ -7,7 +7,8 @@ import type { RunningCells } from './running-cells.js';
 import { type Header, publication, type Signer } from './wire.js';
 
 /**
- * For each cell that was running: a line on stderr about how the kernel died. For a profiled one, its report too.
+ * For each cell that was running: a line on stderr about how the kernel died. For a profiled one, its report too, which is also
+ * written where the profile was begun to write to.
  *
  * @returns messages for iopub; none if no cell was running, as when the kernel was shut down.
  */
@@ -27,17 +28,23 @@ export async function lastMessages(
     stderr(signer, lastWords(status, session.running !== null && id === profiled?.['msg_id']), header),
   );
   if (session.running !== null) {
-    messages.push(await report(status, session, signer, headers.get(profiled?.['msg_id']) ?? {}));
+    messages.push(...(await report(status, session, signer, headers.get(profiled?.['msg_id']) ?? {})));
   }
   return messages;
 }
 
-async function report(status: ExitStatus, session: Session, signer: Signer, parent: Header): Promise<Buffer[]> {
+async function report(status: ExitStatus, session: Session, signer: Signer, parent: Header): Promise<Buffer[][]> {
   try {
-    const { bundle: data } = await session.end(outcomeOf(status));
-    return publication(signer, 'display_data', 'display_data', { data, metadata: {}, transient: {} }, parent);
+    const { bundle: data, files, filesProblem } = await session.end(outcomeOf(status));
+    const shown = publication(signer, 'display_data', 'display_data', { data, metadata: {}, transient: {} }, parent);
+    if (filesProblem !== null) {
+      return [shown, stderr(signer, `Fil: ${filesProblem}.\n`, parent)];
+    }
+    return files.length === 0
+      ? [shown]
+      : [shown, stderr(signer, `The report is also in ${files.join(', ')}\n`, parent)];
   } catch (error) {
-    return stderr(signer, `Fil could not make its report: ${reasonOf(error)}\n`, parent);
+    return [stderr(signer, `Fil could not make its report: ${reasonOf(error)}\n`, parent)];
   }
 }
 

@@ -5,7 +5,7 @@ import { answer } from '../../src/control.js';
 import { Signer } from '../../src/proxy/wire.js';
 
 const signer = new Signer('key');
-const END: ControlRequest = { type: 'end', id: 7, outcome: 'completed', outputDirectory: null };
+const END: ControlRequest = { type: 'end', id: 7, outcome: 'completed' };
 
 function signed(body: unknown, by = signer): Buffer[] {
   const frame = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
