@@ -1,7 +1,7 @@
 """The user's process of Fil's kernel: ipykernel, as ipykernel_launcher runs it, with our extension loaded.
 
-Started by the proxy (`kernel/src/proxy/kernel.ts`) as `python .../filprofiler/child.py -f FILE`, with the tracker
-preloaded.
+Started by the proxy (`kernel/src/proxy/kernel.ts`) as `python .../filprofiler/child.py -f FILE [ARGUMENTS OF
+IPYKERNEL]`, with the tracker preloaded.
 """
 
 import sys
@@ -35,7 +35,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     # What code in the notebook may look at is what it would see under ipykernel_launcher.
     launcher = find_spec("ipykernel_launcher")
-    sys.argv = [launcher.origin if launcher and launcher.origin else sys.argv[0], "-f", client_file]
+    sys.argv = [launcher.origin if launcher and launcher.origin else sys.argv[0], "-f", client_file, *arguments[2:]]
 
     app = IPKernelApp.instance()
     app.initialize(arguments)

@@ -4,6 +4,7 @@ Checks what can be known before anything starts and replaces itself by Node, whi
 signals arrive. `-P` keeps modules in the notebook's directory from being taken for ours.
 """
 
+import argparse
 import os
 import sys
 from importlib.util import find_spec
@@ -25,21 +26,26 @@ def main(arguments: list[str]) -> NoReturn:
     """Replaces this process by the kernel; on failure, says why on stderr and ends with status 1."""
     try:
         check_environment()
-        serve(connection_file(arguments))
+        serve(*split_arguments(arguments))
     except CannotStart as reason:
         sys.stderr.write(f"Fil: {reason}\n")
         sys.exit(1)
 
 
-def connection_file(arguments: list[str]) -> str:
-    """The FILE of `-f FILE`."""
-    match arguments:
-        case ["-f", path]:
-            return path
-        case _:
-            got = " ".join(arguments) or "nothing"
-            msg = f"expected -f CONNECTION_FILE, got {got}. Jupyter starts this kernel, by its name filprofile."
-            raise CannotStart(msg)
+def split_arguments(arguments: list[str]) -> tuple[str, list[str]]:
+    """The FILE of `-f FILE` and the arguments that are meant for ipykernel, such as `--profile-dir DIR`."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-f", "--f", dest="file")
+    try:
+        known, others = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        msg = f"{error}. Jupyter starts this kernel, by its name filprofile."
+        raise CannotStart(msg) from error
+    if not known.file:
+        got = " ".join(arguments) or "nothing"
+        msg = f"expected -f CONNECTION_FILE, got {got}. Jupyter starts this kernel, by its name filprofile."
+        raise CannotStart(msg)
+    return known.file, others
 
 
 def check_environment() -> None:
@@ -70,8 +76,8 @@ def check_environment() -> None:
         raise CannotStart(msg)
 
 
-def serve(connection_file: str) -> NoReturn:
-    """Executes Node with the kernel's program."""
+def serve(connection_file: str, kernel_arguments: list[str]) -> NoReturn:
+    """Executes Node with the kernel's program; it hands `kernel_arguments` to ipykernel."""
     environment = dict(os.environ)
     # Options for the Node programs of the user; the kernel hands them to Python.
     options = environment.pop("NODE_OPTIONS", None)
@@ -80,7 +86,7 @@ def serve(connection_file: str) -> NoReturn:
     node = find_node()
     program = [node, "--no-warnings", str(BUNDLE / "fil.cjs"), "kernel", "-f", connection_file]
     try:
-        os.execve(node, [*program, "--python", sys.executable], environment)
+        os.execve(node, [*program, "--python", sys.executable, "--", *kernel_arguments], environment)
     except OSError as error:
         needed = _dotted(OLDEST_NODE)
         msg = f"Node at {node} can't be executed: {error.strerror}. Set FIL_NODE to a Node {needed} or newer."

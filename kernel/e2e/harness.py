@@ -114,7 +114,8 @@ class Kernel:
 
     @property
     def private_directory(self) -> Path:
-        return Path(self.child.cmdline()[-1]).parent
+        arguments = self.child.cmdline()
+        return Path(arguments[arguments.index("-f") + 1]).parent
 
     def run(
         self, code: str, *, timeout: float = TIMEOUT, during: Callable[[], None] | None = None, **options: Any

@@ -133,6 +133,28 @@ def test_missing_arguments():
     assert "CONNECTION_FILE" in explanation(process)
 
 
+def test_other_arguments_are_ipykernels(tmp_path):
+    from harness import started
+
+    with started(extra_arguments=["--profile-dir", str(tmp_path), "--IPKernelApp.exec_lines=configured = 1"]) as kernel:
+        assert kernel.run("configured").value == "1"
+        assert kernel.run("get_ipython().profile_dir.location").value == repr(str(tmp_path))
+        assert (
+            kernel.run("import sys; sys.argv[1:4:2] + sys.argv[5:]").value
+            == "['-f', '--profile-dir', '--IPKernelApp.exec_lines=configured = 1']"
+        )
+
+
+@pytest.mark.parametrize("arguments", [["-f", "a"], ["-f=a"], ["--f=a"], ["--f", "a"]])
+def test_the_connection_file_is_named_as_for_ipykernel(arguments):
+    assert front.split_arguments(["--x=1", *arguments, "--y", "2"]) == ("a", ["--x=1", "--y", "2"])
+
+
+def test_a_connection_file_option_without_a_file():
+    with pytest.raises(front.CannotStart, match="expected one argument"):
+        front.split_arguments(["-f"])
+
+
 def test_a_node_that_cannot_be_executed(connection_file):
     assert "FIL_NODE" in explanation(start(connection_file, FIL_NODE="/does/not/exist"))
 

@@ -18,8 +18,9 @@ program
   .description('serve a Jupyter kernel that can profile cells')
   .requiredOption('-f, --connection-file <file>', 'connection file, made by the Jupyter client')
   .requiredOption('--python <path>', 'Python that has filprofiler and ipykernel')
-  .action(async (options: { readonly connectionFile: string; readonly python: string }) => {
-    process.exit(await runKernel(options));
+  .argument('[arguments...]', 'more arguments for ipykernel, after --')
+  .action(async (args: readonly string[], options: { readonly connectionFile: string; readonly python: string }) => {
+    process.exit(await runKernel({ ...options, arguments: args }));
   });
 
 function fail(error: unknown): never {

@@ -17,27 +17,45 @@ const unescapeXml = (text) =>
     .replaceAll('&apos;', "'")
     .replaceAll('&amp;', '&');
 
+/** @typedef {'passed' | 'failed' | 'skipped'} Outcome */
+
 /**
- * JUnit XML as pytest and ctest write it.
+ * The tests of JUnit XML as pytest and ctest write it.
+ *
+ * @param {string} xml
+ * @returns {{ file: string, name: string, outcome: Outcome }[]} `file`: pytest's module and class.
+ */
+export function junitTests(xml) {
+  const tests = [];
+  for (const [, attributes = '', selfClosed, body = ''] of xml.matchAll(
+    /<testcase\b((?:[^>"]|"[^"]*")*?)(?:(\/>)|>([\s\S]*?)<\/testcase>)/g,
+  )) {
+    const name = /\bname="([^"]*)"/.exec(attributes)?.[1] ?? '?';
+    const file = /\bclassname="([^"]*)"/.exec(attributes)?.[1] ?? '';
+    const status = /\bstatus="([^"]*)"/.exec(attributes)?.[1];
+    const isFailed = selfClosed === undefined && (/<(failure|error)\b/.test(body) || status === 'fail');
+    const isSkipped = /<skipped\b/.test(body) || status === 'disabled' || status === 'notrun';
+    /** @type {Outcome} */
+    const outcome = isFailed ? 'failed' : isSkipped ? 'skipped' : 'passed';
+    tests.push({ file: unescapeXml(file), name: unescapeXml(name), outcome });
+  }
+  return tests;
+}
+
+/**
+ * JUnit XML as counts.
  *
  * @param {string} xml
  * @returns {Counts} skipped tests count as neither.
  */
 export function countJunit(xml) {
-  const failures = [];
-  let passed = 0;
-  for (const [, attributes = '', selfClosed, body = ''] of xml.matchAll(
-    /<testcase\b((?:[^>"]|"[^"]*")*?)(?:(\/>)|>([\s\S]*?)<\/testcase>)/g,
-  )) {
-    const name = /\bname="([^"]*)"/.exec(attributes)?.[1] ?? '?';
-    const status = /\bstatus="([^"]*)"/.exec(attributes)?.[1];
-    if (selfClosed === undefined && (/<(failure|error)\b/.test(body) || status === 'fail')) {
-      failures.push(unescapeXml(name));
-    } else if (!/<skipped\b/.test(body) && status !== 'disabled' && status !== 'notrun') {
-      passed += 1;
-    }
-  }
-  return { passed, failed: failures.length, failures };
+  const tests = junitTests(xml);
+  const failures = tests.filter(({ outcome }) => outcome === 'failed').map(({ name }) => name);
+  return {
+    passed: tests.filter(({ outcome }) => outcome === 'passed').length,
+    failed: failures.length,
+    failures,
+  };
 }
 
 /**

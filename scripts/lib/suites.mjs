@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { auditNpm, auditPython } from './audit.mjs';
 import { CHECKS } from './checks.mjs';
+import { compareWithIpykernel } from './conformance.mjs';
 import { LOGS, NATIVE_BUILD, PYTHON, RESULTS, at } from './paths.mjs';
 import { run } from './process.mjs';
 import { countFile, countJunit, countPlaywright, countVitest } from './results.mjs';
@@ -111,6 +112,12 @@ export const SUITES = [
     title: 'Notebooks on the kernel (pytest)',
     needs: [],
     run: () => pytest('e2e', [at('kernel', 'e2e')]),
+  },
+  {
+    name: 'conformance',
+    title: "ipykernel's own tests, beside plain ipykernel",
+    needs: [],
+    run: () => compareWithIpykernel({ all: false }),
   },
   {
     name: 'ui',

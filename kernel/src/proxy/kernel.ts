@@ -30,6 +30,8 @@ export interface KernelOptions {
   readonly connectionFile: string;
   /** The Python that has filprofiler and ipykernel. */
   readonly python: string;
+  /** More arguments for ipykernel. */
+  readonly arguments: readonly string[];
 }
 
 /**
@@ -67,7 +69,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   child = await startChild({
     python: options.python,
     // By its path: `-m` would look for the package in the notebook's directory first.
-    args: [CHILD_PROGRAM, '-f', behind.path],
+    args: [CHILD_PROGRAM, '-f', behind.path, ...options.arguments],
     addon,
     segment,
     tracker: preloadableTracker(addon, privateDirectory),
