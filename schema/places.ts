@@ -160,3 +160,19 @@ export function frameLabel(frame: Frame, subject: Report['subject']): FrameLabel
 function placeInShort(frame: Frame, place: string): string {
   return frame.cell >= 0 ? place : (place.split(/[/\\]/).at(-1) ?? place);
 }
+
+/** A frame as Fil writes it in its files and pictures: `path:line (function)`; in brackets what is no frame of Python. */
+export function frameInFull(frame: Frame): string {
+  switch (frame.kind) {
+    case 'root':
+      return '[all memory]';
+    case 'other':
+      return '[other: too small to show]';
+    case 'no-python-stack':
+      return '[No Python stack]';
+    case 'skipped-callers':
+      return '[callers left out: the stack is too deep]';
+    case 'python':
+      return `${frame.file}:${frame.line} (${frame.function})`;
+  }
+}

@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { expect, type Page, test } from '@playwright/test';
-import { toHtmlPage } from '../kernel/src/output/files.js';
+import { toHtmlPage } from '../kernel/src/output/page.js';
 import { largeReport } from '../schema/fixtures/large-report.js';
 import type { Report } from '../schema/report.js';
 import { collectErrors, frame, widthOf } from './lab.js';
@@ -20,7 +20,7 @@ async function open(page: Page, html: string, name: string): Promise<void> {
 }
 
 async function openReport(page: Page, report: Report): Promise<void> {
-  await open(page, toHtmlPage(report, template), 'report');
+  await open(page, toHtmlPage(report, { template }), 'report');
 }
 
 test('draws itself and loads nothing from anywhere', async ({ page }) => {
@@ -30,7 +30,7 @@ test('draws itself and loads nothing from anywhere', async ({ page }) => {
   await openReport(page, fixture('pandas'));
   const report = page.locator('.fil-report');
   await expect(report.locator('.fil-headline')).toContainText('Peak 1.9 GiB');
-  await expect(page).toHaveTitle('Fil: 1.9 GiB in Cell [7]');
+  await expect(page).toHaveTitle('Peak Tracked Memory Usage (1.9 GiB) · Cell [7]');
   await expect(page.locator('table')).toHaveCount(0);
   expect(requests).toEqual([page.url()]);
   expect(errors).toEqual([]);
@@ -59,7 +59,7 @@ test('follows the preferred colour scheme', async ({ page }) => {
 });
 
 test('runs no script but its own, and keeps the still form where it cannot draw', async ({ page }) => {
-  const html = toHtmlPage(fixture('pandas'), template);
+  const html = toHtmlPage(fixture('pandas'), { template });
   await open(
     page,
     html.replace('</main>', '</main><script>window.hacked = true</script>').replace('"gzip+base64"', '"none"'),
@@ -114,7 +114,7 @@ test('a large one unfolds, zooms and changes its view without making its reader 
 });
 
 test('a report of 100,000 nodes is drawn within a second, folded or not', async ({ page }) => {
-  const html = toHtmlPage(largeReport(100_000), template);
+  const html = toHtmlPage(largeReport(100_000), { template });
   await page.addInitScript(() => {
     new MutationObserver(() => {
       if (document.getElementById('fil-report-data') && performance.getEntriesByName('arrived').length === 0) {

@@ -2,15 +2,12 @@
  * Making a report's outputs. A large one takes up to a second, in which nothing would be forwarded and no interrupt would pass: it is
  * made in a worker thread.
  */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Worker, parentPort, workerData } from 'node:worker_threads';
-import type { Report } from '../../schema/report.js';
 import type { Snapshot } from './addon.js';
-import { reasonOf } from './failure.js';
 import { toMimeBundle } from './output/bundle.js';
-import { toHtmlPage } from './output/files.js';
-import { buildReport, type ReportContext } from './report/build.js';
+import { writeReportFiles } from './output/files.js';
+import { type ReportContext, ReportSource } from './report/build.js';
+import { FOR_NOTEBOOKS } from './report/prune.js';
 
 export interface ReportJob {
   readonly snapshot: Snapshot;
@@ -43,8 +40,13 @@ export function serveAsWorker(): void {
 }
 
 function make({ snapshot, context, outputDirectory }: ReportJob): ReportOutput {
-  const report = buildReport(snapshot, context);
-  return { bundle: toMimeBundle(report), ...writeFiles(report, outputDirectory) };
+  const source = ReportSource.ofSnapshot(snapshot, context);
+  const bundle = toMimeBundle(source.report(FOR_NOTEBOOKS));
+  if (outputDirectory === null) {
+    return { bundle, files: [], filesProblem: null };
+  }
+  const { files, problems } = writeReportFiles(outputDirectory, source);
+  return { bundle, files, filesProblem: problems.length === 0 ? null : problems.join('; ') };
 }
 
 function makeInWorker(job: ReportJob): Promise<ReportOutput> {
@@ -57,18 +59,4 @@ function makeInWorker(job: ReportJob): Promise<ReportOutput> {
       reject(new Error(`The thread that makes the report ended with status ${code}.`));
     });
   });
-}
-
-/** That files can't be written is no reason to lose the report. */
-function writeFiles(report: Report, directory: string | null): Pick<ReportOutput, 'files' | 'filesProblem'> {
-  if (directory === null) {
-    return { files: [], filesProblem: null };
-  }
-  try {
-    const page = join(directory, 'index.html');
-    writeFileSync(page, toHtmlPage(report));
-    return { files: [page], filesProblem: null };
-  } catch (error) {
-    return { files: [], filesProblem: `the report could not be written into ${directory}: ${reasonOf(error)}` };
-  }
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -136,7 +136,8 @@ describe('report files', () => {
   });
 
   test('that can’t be written are a problem to tell, and the report is there', async () => {
-    const missing = join(directory, 'missing');
+    const missing = join(directory, 'file', 'inside');
+    writeFileSync(join(directory, 'file'), '');
     await session.handle({ ...BEGIN, outputDirectory: missing });
     const reply = await session.handle(END);
     expect(reply).toMatchObject({

@@ -100,7 +100,10 @@ const reportPage = {
   id: 'report-page',
   title: "Bundling the report's page",
   inputs: ['labextension/src', 'style', 'schema', 'scripts/build-report-page.mjs', 'package-lock.json'],
-  outputs: ['filprofiler/_bundle/report.html', 'build/report-page.txt'],
+  outputs: [
+    ...['report.html', 'picture.css', 'picture.js'].map((name) => `filprofiler/_bundle/${name}`),
+    'build/report-page.txt',
+  ],
   run: (log) => run(process.execPath, [at('scripts', 'build-report-page.mjs')], { log }),
 };
 

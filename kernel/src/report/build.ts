@@ -8,7 +8,8 @@ import { type Report, type ReportOutcome, type ReportSubject, REPORT_VERSION } f
 import { type CallTree, callTreeAtPeak, shortenStacks, totalsOf } from './call-tree.js';
 import { FrameCatalog, OTHER_FRAME } from './frames.js';
 import { notesOf } from './notes.js';
-import { chooseNodes } from './prune.js';
+import { chooseNodes, FOR_NOTEBOOKS, type Limits } from './prune.js';
+import { inPreOrder } from './shown-tree.js';
 import type { Snapshot } from './snapshot.js';
 import { SourceLines } from './source-lines.js';
 import { displayable } from './text.js';
@@ -33,40 +34,137 @@ const LONGEST_TITLE = 200;
 const LONGEST_ARGUMENT = 200;
 const MOST_ARGUMENTS = 50;
 
+/** Everything of a report that no limit changes. */
+type Rest = Omit<Report, 'frames' | 'tree' | 'pruned'>;
+
 /**
- * Builds the report of a snapshot. The sum of `selfBytes` over its tree is its `peakBytes`, to the byte.
- *
- * @param snapshot the addon's columns; not changed.
+ * What was measured, from which reports of different sizes are made: a small one for the notebook, a complete one for programs.
  */
+export class ReportSource {
+  readonly #tree: CallTree;
+  readonly #totals: Float64Array;
+  readonly #otherFrame: number;
+  readonly #tableOf: (frames: readonly number[]) => Report['frames'];
+  readonly #rest: Rest;
+  /** Nodes that were left out before. */
+  readonly #leftOutBefore: number;
+
+  private constructor(
+    tree: CallTree,
+    totals: Float64Array,
+    otherFrame: number,
+    tableOf: (frames: readonly number[]) => Report['frames'],
+    rest: Rest,
+    leftOutBefore: number,
+  ) {
+    this.#tree = tree;
+    this.#totals = totals;
+    this.#otherFrame = otherFrame;
+    this.#tableOf = tableOf;
+    this.#rest = rest;
+    this.#leftOutBefore = leftOutBefore;
+  }
+
+  /** @param snapshot the addon's columns; not changed. */
+  static ofSnapshot(snapshot: Snapshot, context: ReportContext): ReportSource {
+    const frames = new FrameCatalog(snapshot.codes);
+    const { tree, skipped } = shortenStacks(callTreeAtPeak(snapshot, frames));
+    const totals = totalsOf(tree.parent, tree.selfBytes);
+    const sources = new SourceLines(context.workingDirectory);
+    return new ReportSource(
+      tree,
+      totals,
+      OTHER_FRAME,
+      (rows) => frames.table(rows, context.cells, (filename, line) => sources.line(filename, line)),
+      {
+        version: REPORT_VERSION,
+        title: context.title === null ? null : displayable(context.title, LONGEST_TITLE),
+        subject: displayableSubject(context.subject),
+        outcome: context.outcome,
+        peakBytes: at(totals, 0),
+        retainedBytes: snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0),
+        residentBeforeBytes: context.residentBeforeBytes,
+        startedAt: context.startedAt.toISOString(),
+        durationSeconds: Math.max(0, context.durationSeconds),
+        timeline: context.timeline,
+        notes: notesOf(snapshot, context.outcome),
+        producer: context.producer,
+      },
+      skipped,
+    );
+  }
+
+  /** From a report that was made before: smaller ones can be made of it. */
+  static ofReport(report: Report): ReportSource {
+    const { frames, pruned } = report;
+    const { tree: named, totals } = withoutOther(report);
+    // One row more, if need be, for an "other" where there was none.
+    const known = frames.kind.indexOf('other');
+    const otherFrame = known < 0 ? frames.kind.length : known;
+    return new ReportSource(named, totals, otherFrame, (rows) => rowsOfTable(frames, rows), report, pruned.nodes);
+  }
+
+  /** A report of at most so many nodes. The sum of `selfBytes` over its tree is its `peakBytes`, to the byte. */
+  report(limits: Limits): Report {
+    const { isShown, leftOut } = chooseNodes(this.#tree, this.#totals, limits);
+    const { frame, otherBytes, ...columns } = inPreOrder(this.#tree, this.#totals, isShown, this.#otherFrame);
+    const { used, rows } = rowsOf(frame);
+    return {
+      ...this.#rest,
+      frames: this.#tableOf(used),
+      tree: { ...columns, frame: rows },
+      pruned: { nodes: leftOut + this.#leftOutBefore, bytes: otherBytes },
+    };
+  }
+}
+
+/** The report of a snapshot for a notebook. */
 export function buildReport(snapshot: Snapshot, context: ReportContext): Report {
-  const frames = new FrameCatalog(snapshot.codes);
-  const { tree, skipped } = shortenStacks(callTreeAtPeak(snapshot, frames));
-  const totals = totalsOf(tree.parent, tree.selfBytes);
-  const { isShown, leftOut } = chooseNodes(tree, totals);
-  const shown = inPreOrder(tree, totals, isShown);
-  const frameRows = rowsOf(shown.frame);
-  const sources = new SourceLines(context.workingDirectory);
+  return ReportSource.ofSnapshot(snapshot, context).report(FOR_NOTEBOOKS);
+}
+
+/** A report's tree without its nodes "other": what they held is in the totals of their callers only. */
+function withoutOther({ tree, frames }: Report): { readonly tree: CallTree; readonly totals: Float64Array } {
+  const count = tree.parent.length;
+  const nodeOf = new Int32Array(count);
+  const parent = new Int32Array(count);
+  const frame = new Int32Array(count);
+  const selfBytes = new Float64Array(count);
+  const totals = new Float64Array(count);
+  let size = 0;
+  for (let row = 0; row < count; row++) {
+    const above = row === 0 ? -1 : at(nodeOf, at(tree.parent, row));
+    if (row > 0 && (above < 0 || at(frames.kind, at(tree.frame, row)) === 'other')) {
+      // With everything below it, of which our own have nothing.
+      nodeOf[row] = -1;
+      continue;
+    }
+    parent[size] = above;
+    frame[size] = at(tree.frame, row);
+    selfBytes[size] = at(tree.selfBytes, row);
+    totals[size] = at(tree.totalBytes, row);
+    nodeOf[row] = size++;
+  }
   return {
-    version: REPORT_VERSION,
-    title: context.title === null ? null : displayable(context.title, LONGEST_TITLE),
-    subject: displayableSubject(context.subject),
-    outcome: context.outcome,
-    peakBytes: at(totals, 0),
-    retainedBytes: snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0),
-    residentBeforeBytes: context.residentBeforeBytes,
-    startedAt: context.startedAt.toISOString(),
-    durationSeconds: Math.max(0, context.durationSeconds),
-    frames: frames.table(frameRows.used, context.cells, (filename, line) => sources.line(filename, line)),
     tree: {
-      parent: shown.parent,
-      frame: frameRows.rows,
-      totalBytes: shown.totalBytes,
-      selfBytes: shown.selfBytes,
+      size,
+      parent: parent.subarray(0, size),
+      frame: frame.subarray(0, size),
+      selfBytes: selfBytes.subarray(0, size),
     },
-    pruned: { nodes: leftOut + skipped, bytes: shown.otherBytes },
-    timeline: context.timeline,
-    notes: notesOf(snapshot, context.outcome),
-    producer: context.producer,
+    totals: totals.subarray(0, size),
+  };
+}
+
+/** Some rows of a frame table; a row behind its end is an "other". */
+function rowsOfTable(frames: Report['frames'], rows: readonly number[]): Report['frames'] {
+  return {
+    kind: rows.map((row) => frames.kind[row] ?? 'other'),
+    function: rows.map((row) => frames.function[row] ?? ''),
+    file: rows.map((row) => frames.file[row] ?? ''),
+    line: rows.map((row) => frames.line[row] ?? 0),
+    sourceLine: rows.map((row) => frames.sourceLine[row] ?? ''),
+    cell: rows.map((row) => frames.cell[row] ?? -1),
   };
 }
 
@@ -82,66 +180,6 @@ function displayableSubject(subject: ReportSubject): ReportSubject {
     case 'call':
       return { kind: 'call', name: displayable(subject.name, LONGEST_ARGUMENT) };
   }
-}
-
-interface ShownTree {
-  readonly parent: number[];
-  readonly frame: number[];
-  readonly totalBytes: number[];
-  readonly selfBytes: number[];
-  /** Bytes of all nodes "other". */
-  readonly otherBytes: number;
-}
-
-/** A node to write: one of the tree's, or (-1) the "other" of its parent. */
-interface Entry {
-  readonly node: number;
-  readonly frame: number;
-  readonly bytes: number;
-}
-
-/** The shown part of a tree in pre-order, siblings from most bytes to least. No recursion: stacks can be deep. */
-function inPreOrder(tree: CallTree, totals: Float64Array, isShown: Uint8Array): ShownTree {
-  const childrenOf = new Map<number, Entry[]>();
-  for (let node = 1; node < tree.size; node++) {
-    if (at(isShown, node) === 1) {
-      const parent = at(tree.parent, node);
-      const entry = { node, frame: at(tree.frame, node), bytes: at(totals, node) };
-      const siblings = childrenOf.get(parent);
-      if (siblings === undefined) {
-        childrenOf.set(parent, [entry]);
-      } else {
-        siblings.push(entry);
-      }
-    }
-  }
-  const parent: number[] = [];
-  const frame: number[] = [];
-  const totalBytes: number[] = [];
-  const selfBytes: number[] = [];
-  let otherBytes = 0;
-  const pending = [{ entry: { node: 0, frame: at(tree.frame, 0), bytes: at(totals, 0) }, parentRow: -1 }];
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const { entry, parentRow } = next;
-    const row = parent.length;
-    const children = entry.node < 0 ? [] : [...(childrenOf.get(entry.node) ?? [])];
-    const self = entry.node < 0 ? entry.bytes : at(tree.selfBytes, entry.node);
-    const hidden = children.reduce((rest, child) => rest - child.bytes, entry.bytes - self);
-    if (hidden > 0) {
-      children.push({ node: -1, frame: OTHER_FRAME, bytes: hidden });
-      otherBytes += hidden;
-    }
-    parent.push(parentRow);
-    frame.push(entry.frame);
-    totalBytes.push(entry.bytes);
-    selfBytes.push(self);
-    // Most bytes last, to be taken off first; of equals, "other" comes last in the report and the first allocated comes first.
-    children.sort((a, b) => a.bytes - b.bytes || (a.node < 0 ? -1 : b.node < 0 ? 1 : b.node - a.node));
-    for (const child of children) {
-      pending.push({ entry: child, parentRow: row });
-    }
-  }
-  return { parent, frame, totalBytes, selfBytes, otherBytes };
 }
 
 /** Numbers frames by their first use: the row of each in a table of the `used` ones. */

@@ -4,14 +4,41 @@
 import { at } from '../../../schema/columns.js';
 import type { CallTree } from './call-tree.js';
 
-/** Nodes with less of the peak than this are left out: under a pixel of a notebook's width. */
-const SMALLEST_SHARE = 0.0005;
-/** A report has at most so many nodes, if the next promise can be kept with them. */
-const USUAL_NODES = 5_000;
-/** At least this share of the bytes is shown by name, with more nodes than usual where it takes them... */
-const LEAST_SHARE_BY_NAME = 0.99;
-/** ... but never more than these, which a browser still draws fluently. */
-const MOST_NODES = 20_000;
+/** How much of a tree a report shows. */
+export interface Limits {
+  /** Nodes with less of the peak than this are left out. */
+  readonly smallestShare: number;
+  /** So many nodes at most, if the next promise can be kept with them. */
+  readonly usualNodes: number;
+  /** At least this share of the bytes is shown by name, with more nodes than usual where it takes them... */
+  readonly leastShareByName: number;
+  /** ... but never more than these. */
+  readonly mostNodes: number;
+}
+
+/** For a notebook, which stores it, and for pictures: smaller nodes are under a pixel of a notebook's width. */
+export const FOR_NOTEBOOKS: Limits = {
+  smallestShare: 0.0005,
+  usualNodes: 5_000,
+  leastShareByName: 0.99,
+  mostNodes: 20_000,
+};
+
+/** For the page in a file, where a reader zooms in further; the view draws so many without a wait. */
+export const FOR_PAGES: Limits = {
+  smallestShare: 0.000_002,
+  usualNodes: 100_000,
+  leastShareByName: 0.99,
+  mostNodes: 100_000,
+};
+
+/** For programs to read: all that there is, as far as it can be read back. A JSON text of V8 ends at 512 MB. */
+export const COMPLETE: Limits = {
+  smallestShare: 0,
+  usualNodes: 2_000_000,
+  leastShareByName: 1,
+  mostNodes: 2_000_000,
+};
 
 /** What to show of a tree. */
 export interface Selection {
@@ -25,16 +52,20 @@ export interface Selection {
  * Chooses the nodes to show: those with most bytes. Every shown node whose callees are not all shown costs one more node, "other",
  * which counts.
  *
- * @param totals bytes of each node and everything below it.
+ * @param totals bytes of each node and everything below it; where they are more than the tree's nodes have, the rest is in "other".
  */
-export function chooseNodes(tree: CallTree, totals: Float64Array): Selection {
+export function chooseNodes(tree: CallTree, totals: Float64Array, limits: Limits): Selection {
+  const { smallestShare, usualNodes, leastShareByName, mostNodes } = limits;
+  if (smallestShare === 0 && tree.size <= usualNodes) {
+    return { isShown: new Uint8Array(tree.size).fill(1), leftOut: 0 };
+  }
   const peak = at(totals, 0);
-  const order = largest(totals, MOST_NODES);
+  const order = largest(totals, mostNodes);
   const choice = new Prefix(tree, totals, order);
-  const visible = order.findIndex((node) => at(totals, node) < peak * SMALLEST_SHARE);
+  const visible = order.findIndex((node) => at(totals, node) < peak * smallestShare);
   choice.resize(visible < 0 ? order.length : Math.max(1, visible));
-  choice.shrinkTo(USUAL_NODES);
-  choice.growUntilNamed(peak * LEAST_SHARE_BY_NAME, MOST_NODES);
+  choice.shrinkTo(usualNodes);
+  choice.growUntilNamed(peak * leastShareByName, mostNodes);
   return { isShown: choice.isShown, leftOut: tree.size - choice.size };
 }
 

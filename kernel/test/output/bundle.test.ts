@@ -6,7 +6,7 @@ import { largeReport } from '../../../schema/fixtures/large-report.js';
 import { parseReport, type Report, REPORT_MIME_TYPE, ReportEnvelope } from '../../../schema/report.js';
 import { toMimeBundle } from '../../src/output/bundle.js';
 import { packReport } from '../../src/output/envelope.js';
-import { toHtmlPage } from '../../src/output/files.js';
+import { toHtmlPage } from '../../src/output/page.js';
 import { buildReport } from '../../src/report/build.js';
 import { contextOf, snapshotOfColumns } from '../report/snapshots.js';
 
@@ -152,7 +152,7 @@ describe('text that user code can influence', () => {
     for (const [, attributes = ''] of html.matchAll(/<(?:div|span)([^>]*)>/g)) {
       expect(attributes.replace(/ (title|style)="[^"]*"/g, '')).toBe('');
     }
-    const page = toHtmlPage(report, TEMPLATE);
+    const page = toHtmlPage(report, { template: TEMPLATE });
     expect(page).not.toContain('<script>alert');
     expect(page).not.toContain('<img');
     const data = /<script type="application\/json">(.*)<\/script>$/.exec(page)?.[1] ?? '';
@@ -174,5 +174,5 @@ describe('text that user code can influence', () => {
 });
 
 test('a template without a place for the report is an error that says what to do', () => {
-  expect(() => toHtmlPage(fixture('small'), '<html></html>')).toThrow('npm run build:view');
+  expect(() => toHtmlPage(fixture('small'), { template: '<html></html>' })).toThrow('npm run build:view');
 });

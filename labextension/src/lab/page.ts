@@ -1,10 +1,9 @@
 /**
  * A report of a notebook as a page of its own.
  */
-import { subjectLabel } from '../../../schema/places.js';
 import { fillPage } from '../../../schema/page.js';
 import { REPORT_MIME_TYPE } from '../../../schema/report.js';
-import { formatBytes } from '../../../schema/units.js';
+import { pageTitle, reportTitle } from '../../../schema/titles.js';
 import { openReport } from '../view/unpack.js';
 
 /**
@@ -16,7 +15,12 @@ export async function pageOf(data: Readonly<Record<string, unknown>>): Promise<s
   const report = await openReport(envelope);
   // Only loaded when somebody saves: it contains the view once more.
   const { default: template } = await import('../../../../report-page.txt');
-  const title = `Fil: ${formatBytes(report.peakBytes)} in ${report.title ?? subjectLabel(report.subject)}`;
   // Not the notebook's own HTML form, which anybody may have written.
-  return fillPage(template, { title, envelope, still: '' });
+  return fillPage(template, {
+    title: pageTitle(report, 'peak'),
+    heading: reportTitle(report, 'peak'),
+    envelope,
+    before: null,
+    still: '',
+  });
 }

@@ -1,6 +1,7 @@
 /**
  * A call tree as a still picture, for files: SVG without style sheets, scripts or foreign objects, so that any program shows it.
  */
+import { fitting, shorten } from '../../../schema/picture.js';
 import type { Report } from '../../../schema/report.js';
 import { formatBytes } from '../../../schema/units.js';
 import { headline } from '../../../schema/summary.js';
@@ -11,8 +12,6 @@ const WIDTH = 1200;
 const LEVEL = 20;
 const HEADER = 48;
 const NARROWEST = 0.5;
-/** Width of a character of the 11 px font, a little above the mean: a cut label is better than one that runs into the next frame. */
-const CHARACTER = 6.4;
 
 /** Colours of the picture, as CSS colours that any program reads. */
 export interface StillColours {
@@ -36,7 +35,7 @@ export function stillPicture(report: Report, tree: FlameTree, colours: StillColo
     svg.append(
       shape('rect', { x: left, y: top, width, height: LEVEL, fill, stroke: colours.paper, 'stroke-width': 1 }),
     );
-    const text = cut(inOneLine(frame), Math.floor((width - 8) / CHARACTER));
+    const text = shorten(inOneLine(frame), fitting(width - 8));
     if (text !== '') {
       svg.append(writing(left + 4, top + 14, 11, ink, text));
     }
@@ -48,7 +47,7 @@ export function stillPicture(report: Report, tree: FlameTree, colours: StillColo
   };
   const lines = headline(report).map((phrases) => phrases.map(({ text }) => text).join(''));
   lines.slice(0, 2).forEach((line, nth) => {
-    svg.append(writing(4, 16 + nth * 19, nth === 0 ? 14 : 12, colours.ink, cut(line, 170)));
+    svg.append(writing(4, 16 + nth * 19, nth === 0 ? 14 : 12, colours.ink, shorten(line, 170)));
   });
   draw(tree[0], 0);
   const height = HEADER + (deepest + 1) * LEVEL + 4;
@@ -68,15 +67,6 @@ export function stillPicture(report: Report, tree: FlameTree, colours: StillColo
 function inOneLine(frame: FlameFrame): string {
   const { name, place, source } = labelOf(frame);
   return `${[name, place, source].filter((part) => part !== '').join('  ')}  ${formatBytes(frame.value)}`;
-}
-
-/** Cut by characters, never inside a surrogate pair; empty if there is no room for three. */
-function cut(text: string, most: number): string {
-  const characters = Array.from(text);
-  if (characters.length <= most) {
-    return text;
-  }
-  return most < 3 ? '' : `${characters.slice(0, most - 1).join('')}…`;
 }
 
 function shape(tag: string, attributes: Readonly<Record<string, string | number>>): SVGElement {

@@ -1,0 +1,53 @@
+/**
+ * Files that are there completely or not at all: somebody may be reading the last one, the disk may be full, we may be killed.
+ */
+import { randomBytes } from 'node:crypto';
+import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+
+/** Pieces are gathered up to so many characters: a system call for each line would take most of the time. */
+const CHUNK_CHARACTERS = 1 << 18;
+
+/**
+ * Writes a file beside its place and moves it there.
+ *
+ * @param path its directory exists.
+ * @param pieces text, in parts of any size; iterated once.
+ * @throws {Error} of the file system; then nothing is left behind, and what was at the path is as it was.
+ */
+export function writeAtomically(path: string, pieces: Iterable<string>): void {
+  // A short name of its own: "name + suffix" could be too long for the file system.
+  const draft = join(dirname(path), `.fil-${randomBytes(6).toString('hex')}.tmp`);
+  // "x": nobody can have put a link there.
+  const descriptor = openSync(draft, 'wx');
+  try {
+    try {
+      let chunk = '';
+      for (const piece of pieces) {
+        chunk += piece;
+        if (chunk.length >= CHUNK_CHARACTERS) {
+          writeAll(descriptor, chunk);
+          chunk = '';
+        }
+      }
+      writeAll(descriptor, chunk);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(draft, path);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    if (error instanceof Error) {
+      error.message = error.message.replaceAll(basename(draft), basename(path));
+    }
+    throw error;
+  }
+}
+
+/** One call can write less than it was given, without an error: a disk that is nearly full. */
+function writeAll(descriptor: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let start = 0; start < bytes.length; ) {
+    start += writeSync(descriptor, bytes, start);
+  }
+}

@@ -1,0 +1,14 @@
+/**
+ * Text inside XML.
+ */
+import { escapeUTF8 } from 'entities/escape';
+
+/** What an XML 1.0 document can't hold, not even escaped (section 2.2, Char): most control characters, lone surrogates, U+FFFE, U+FFFF. */
+const IMPOSSIBLE =
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
+/** Text for an element's content or a quoted attribute. */
+export function xmlText(text: string): string {
+  return escapeUTF8(text.replace(IMPOSSIBLE, '\ufffd'));
+}
