@@ -1,14 +1,14 @@
 /**
  * The built files that stand beside the bundle, and the native addon among them: the one place that loads it.
  */
-import { existsSync, symlinkSync } from 'node:fs';
+import { existsSync, openSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type * as Native from '../../native/addon/index.js';
 import { reasonOf, StartFailure } from './failure.js';
 
 export type Addon = typeof Native;
-export type { Counters, Segment, Snapshot } from '../../native/addon/index.js';
+export type { ChildEvent, Counters, Segment, Snapshot } from '../../native/addon/index.js';
 
 const TRACKER = 'libfil_tracker.so';
 const REINSTALL = 'Reinstall filprofiler, or run `npm run build` in a checkout.';
@@ -45,17 +45,22 @@ export function loadAddon(): Addon {
  * linker only warns about a library that it can't preload, and the program would run untracked.
  *
  * @param privateDirectory for a link, if Fil is installed in a path that LD_PRELOAD can't name: it separates by spaces and colons.
+ *   Null if there is none: then the name is that of an open descriptor of this process.
  * @throws {StartFailure} saying what is wrong with it.
  */
-export function preloadableTracker(addon: Addon, privateDirectory: string): string {
+export function preloadableTracker(addon: Addon, privateDirectory: string | null): string {
   const path = bundled(TRACKER);
   if (!existsSync(path)) {
     throw new StartFailure(`Fil's tracker is missing: ${path} does not exist. ${REINSTALL}`);
   }
   let preloadable = path;
   if (/[\s:]/.test(path)) {
-    preloadable = join(privateDirectory, TRACKER);
-    symlinkSync(path, preloadable);
+    if (privateDirectory === null) {
+      preloadable = `/proc/${process.pid}/fd/${openSync(path, 'r')}`;
+    } else {
+      preloadable = join(privateDirectory, TRACKER);
+      symlinkSync(path, preloadable);
+    }
   }
   const reason = addon.whyNotPreloadable(preloadable);
   if (reason !== null) {

@@ -4,8 +4,10 @@
 // First, before anything that takes time to load: from here on signals are kept.
 import './proxy/signals.js';
 import { isMainThread } from 'node:worker_threads';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { reasonOf, StartFailure } from './failure.js';
+import type { BrowserChoice } from './launcher/browser.js';
+import { failToLaunch, launch } from './launcher/launch.js';
 import { runKernel } from './proxy/kernel.js';
 import { serveAsWorker } from './report-job.js';
 
@@ -21,6 +23,39 @@ program
   .argument('[arguments...]', 'more arguments for ipykernel, after --')
   .action(async (args: readonly string[], options: { readonly connectionFile: string; readonly python: string }) => {
     process.exit(await runKernel({ ...options, arguments: args }));
+  });
+
+interface LaunchArguments {
+  readonly child: string;
+  readonly segment: string;
+  readonly ready: string;
+  readonly python: string;
+  readonly command: string;
+  readonly trackProgram?: true;
+  readonly output: string;
+  readonly browser: BrowserChoice;
+}
+
+program
+  .command('launch')
+  .description('stand by a program that was started with the tracker, and write its reports')
+  .requiredOption('--child <pid>', "the program's process")
+  .requiredOption('--segment <descriptor>', 'an empty memfd that it shares')
+  .requiredOption('--ready <descriptor>', 'a pipe on which it waits to be told what to become')
+  .requiredOption('--python <path>', 'the Python that it runs in')
+  .requiredOption('--command <json>', 'its command line, to be shown')
+  .option('--track-program', 'profile the whole program')
+  .option('--output <directory>', 'where reports are written', 'fil-result')
+  .addOption(new Option('--browser <choice>').choices(['auto', 'always', 'never']).default('auto'))
+  .action(async (options: LaunchArguments) => {
+    await launch({
+      ...options,
+      child: Number(options.child),
+      segment: Number(options.segment),
+      ready: Number(options.ready),
+      command: JSON.parse(options.command) as string[],
+      trackProgram: options.trackProgram === true,
+    }).catch(failToLaunch);
   });
 
 function fail(error: unknown): never {

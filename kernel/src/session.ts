@@ -106,20 +106,31 @@ export class Session {
    */
   async end(outcome: ReportOutcome): Promise<ReportOutput> {
     const profile = this.#profile;
-    if (profile === null) {
-      throw new Error('No profile is running, so there is no report of it.');
-    }
     try {
-      const timeline = profile.timeline.stop();
-      const snapshot = this.#options.segment.snapshot();
-      return await perform({
-        snapshot,
-        context: this.#contextOf(profile, snapshot, outcome, timeline),
-        outputDirectory: profile.request.outputDirectory,
-      });
+      profile?.timeline.stop();
+      return await this.report(outcome, profile?.request.outputDirectory ?? null);
     } finally {
       this.#profile = null;
     }
+  }
+
+  /**
+   * The report of the running profile up to now; it goes on.
+   *
+   * @param outputDirectory an existing directory for the report's files, absolute; null for none.
+   * @throws {Error} if none is running, or the segment can't be read.
+   */
+  report(outcome: ReportOutcome, outputDirectory: string | null): Promise<ReportOutput> {
+    const profile = this.#profile;
+    if (profile === null) {
+      throw new Error('No profile is running, so there is no report of it.');
+    }
+    const snapshot = this.#options.segment.snapshot();
+    return perform({
+      snapshot,
+      context: this.#contextOf(profile, snapshot, outcome, profile.timeline.points()),
+      outputDirectory,
+    });
   }
 
   #contextOf(

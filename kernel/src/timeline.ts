@@ -23,7 +23,12 @@ export class Timeline {
   /** Ends sampling and returns the points. */
   stop(): Report['timeline'] {
     clearInterval(this.#timer);
-    return { seconds: this.#seconds, bytes: this.#bytes };
+    return this.points();
+  }
+
+  /** What was sampled until now. */
+  points(): Report['timeline'] {
+    return { seconds: [...this.#seconds], bytes: [...this.#bytes] };
   }
 
   #schedule(): NodeJS.Timeout {

@@ -15,6 +15,7 @@ const SNAPSHOT: Snapshot = {
   session: 1,
   currentBytes: 500,
   peakBytes: 1000,
+  programBegan: false,
   siteCount: 2,
   pid: 1,
   pythonVersion: '3.12.1',

@@ -8,6 +8,7 @@
 #include "../shared/environment.hpp"
 #include "elf.hpp"
 #include "segment_reader.hpp"
+#include "supervisor_edge.hpp"
 
 namespace fil::addon {
 namespace {
@@ -94,7 +95,8 @@ class Segment : public Napi::ObjectWrap<Segment> {
 
   explicit Segment(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     guarded(info.Env(), [&] {
-      reader_ = std::make_unique<SegmentReader>();
+      reader_ = info[0].IsNumber() ? std::make_unique<SegmentReader>(info[0].As<Napi::Number>().Int32Value())
+                                   : std::make_unique<SegmentReader>();
       return info.Env().Undefined();
     });
   }
@@ -121,6 +123,7 @@ class Segment : public Napi::ObjectWrap<Segment> {
       result.Set("currentBytes", static_cast<double>(header.current_bytes.load(std::memory_order_relaxed)));
       result.Set("peakBytes", static_cast<double>(header.peak_bytes.load(std::memory_order_relaxed)));
       result.Set("siteCount", header.site_count.load(std::memory_order_relaxed));
+      result.Set("programBegan", header.program_began.load(std::memory_order_relaxed) != 0);
       return result;
     });
   }
@@ -140,6 +143,7 @@ class Segment : public Napi::ObjectWrap<Segment> {
       result.Set("currentBytes", static_cast<double>(copy.current_bytes));
       result.Set("peakBytes", static_cast<double>(copy.peak_bytes));
       result.Set("siteCount", static_cast<double>(copy.parent.size()));
+      result.Set("programBegan", reader(env).header().program_began.load(std::memory_order_relaxed) != 0);
       result.Set("pid", copy.pid);
       result.Set("pythonVersion", version_text(copy.python_version_hex));
       result.Set("beganAtSeconds", copy.began_seconds);
@@ -176,11 +180,13 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object names = Napi::Object::New(env);
   names.Set("segmentDescriptor", environment::segment_descriptor);
   names.Set("parentPid", environment::parent_pid);
+  names.Set("trackProgram", environment::track_program);
   exports.Set("environmentNames", names);
   exports.Set("layoutVersion", segment::layout_version);
   exports.Set("noCode", index_of(CodeId::none));
   exports.Set("whyNotPreloadable", Napi::Function::New(env, why_not_preloadable_js, "whyNotPreloadable"));
   exports.Set("Segment", Segment::define(env));
+  define_supervisor(env, exports);
   return exports;
 }
 

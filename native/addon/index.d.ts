@@ -12,6 +12,8 @@ export const environmentNames: {
   readonly segmentDescriptor: string;
   /** Pid of the process to die with; the tracker asks the kernel for SIGKILL when it ends. */
   readonly parentPid: string;
+  /** Set to anything: tracking begins by itself when Python is about to run the program's code. */
+  readonly trackProgram: string;
 };
 
 /** The ledger's totals, cheap enough to poll. */
@@ -23,6 +25,8 @@ export interface Counters {
   readonly currentBytes: number;
   readonly peakBytes: number;
   readonly siteCount: number;
+  /** Whether Python executes code of the program, where that is tracked from its start; before, it is looked for and compiled. */
+  readonly programBegan: boolean;
 }
 
 /** What made figures approximate, each once. */
@@ -64,8 +68,12 @@ export const noCode: number;
 
 /** One process's shared memory. */
 export class Segment {
-  /** Makes a sealed-size, sparse memfd. Throws an Error with the system's reason if there is no memory for it. */
-  constructor();
+  /**
+   * Makes a sealed-size, sparse memfd. Throws an Error with the system's reason if there is no memory for it.
+   *
+   * @param descriptor of an empty memfd that allows sealing, made by another program, to be used instead; it is ours then.
+   */
+  constructor(descriptor?: number);
   /** Descriptor to pass to the child by `stdio`; close-on-exec in this process. */
   readonly descriptor: number;
   counters(): Counters;
@@ -84,3 +92,28 @@ export class Segment {
  * Returns null if it can, else a sentence that says why not.
  */
 export function whyNotPreloadable(path: string): string | null;
+
+/** What became of a supervised child, or what was asked about it. */
+export type ChildEvent =
+  /** It ended itself, with the exit status `value`. */
+  | { readonly kind: 'exited'; readonly value: number }
+  /** It was ended by the signal of number `value`. */
+  | { readonly kind: 'killed'; readonly value: number }
+  /** Somebody sent SIGUSR2: a report is wanted, now. */
+  | { readonly kind: 'report-asked' };
+
+/**
+ * Stands in for a child of this process, in its process group, towards whoever started it: passes on the signals that processes send
+ * to it (those of the terminal reach both), stops when the child is stopped, and tells how it ended. Once in a process. Takes over
+ * nearly all signals: handlers that Node has are without effect from then on.
+ *
+ * @param pid a child of this process that Node did not start, not waited for.
+ * @param onEvent `exited` or `killed` is the last.
+ */
+export function superviseChild(pid: number, onEvent: (event: ChildEvent) => void): void;
+
+/** Ends this process at once, without setting the terminal back to what it was at the start, as Node does. */
+export function endWithStatus(status: number): never;
+
+/** Ends this process at once by a signal of that number, without a core file; with status 128 + n if that signal isn't deadly. */
+export function endBySignal(signal: number): never;

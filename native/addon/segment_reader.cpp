@@ -44,25 +44,27 @@ void check_at_most(const char* name, std::uint64_t value, std::uint64_t limit) {
 
 }  // namespace
 
-SegmentReader::SegmentReader() {
-  descriptor_ = memfd_create("filprofiler", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+SegmentReader::SegmentReader() : SegmentReader(memfd_create("filprofiler", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {}
+
+SegmentReader::SegmentReader(int descriptor) : descriptor_(descriptor) {
   if (descriptor_ < 0) {
     fail("memfd_create");
   }
-  // A process that shrank it would make every access of the others a SIGBUS.
-  if (ftruncate(descriptor_, static_cast<off_t>(segment::total_bytes)) != 0 ||
-      fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+  const auto fail_closed = [this](const char* call) {
     const int error = errno;
     close(descriptor_);
     errno = error;
-    fail("ftruncate");
+    fail(call);
+  };
+  // A process that shrank it would make every access of the others a SIGBUS.
+  if (fcntl(descriptor_, F_SETFD, FD_CLOEXEC) != 0 ||
+      ftruncate(descriptor_, static_cast<off_t>(segment::total_bytes)) != 0 ||
+      fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    fail_closed("ftruncate");
   }
   void* base = mmap(nullptr, segment::total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor_, 0);
   if (base == MAP_FAILED) {
-    const int error = errno;
-    close(descriptor_);
-    errno = error;
-    fail("mmap");
+    fail_closed("mmap");
   }
   view_ = segment::View{static_cast<std::byte*>(base)};
   segment::Header& header = view_.header();

@@ -38,6 +38,8 @@ class SegmentReader {
  public:
   /// Throws std::system_error if there is no memory for it.
   SegmentReader();
+  /// In an empty memfd that allows sealing, made by another program; owned from now on, also if this throws.
+  explicit SegmentReader(int descriptor);
   ~SegmentReader();
   SegmentReader(const SegmentReader&) = delete;
   SegmentReader& operator=(const SegmentReader&) = delete;

@@ -7,6 +7,8 @@ namespace fil::environment {
 inline constexpr char segment_descriptor[] = "FIL_SEGMENT_DESCRIPTOR";
 /// Pid of the process that the tracked one must not outlive.
 inline constexpr char parent_pid[] = "FIL_PARENT_PID";
+/// Set if tracking begins by itself with the program's own code, and not when Python asks for it.
+inline constexpr char track_program[] = "FIL_TRACK_PROGRAM";
 /// The dynamic linker's list; the tracker takes itself out of it, so that grandchildren run untracked.
 inline constexpr char preload[] = "LD_PRELOAD";
 

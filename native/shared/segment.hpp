@@ -22,7 +22,7 @@ namespace fil::segment {
 /// "FILMEM01" as little-endian bytes.
 inline constexpr std::uint64_t magic = 0x31304d454d4c4946;
 /// Raised with every change of this header. Writer and reader refuse another version.
-inline constexpr std::uint32_t layout_version = 1;
+inline constexpr std::uint32_t layout_version = 2;
 
 /// Call sites of one session. 2^20 sites are 48 MiB of sparse memory; a site beyond it is charged to its caller's site.
 inline constexpr std::uint32_t site_capacity = 1U << 20;
@@ -94,7 +94,8 @@ struct Header {
   std::int32_t pid;
   /// CPython's PY_VERSION_HEX; 0 until the first session.
   std::uint32_t python_version_hex;
-  std::uint32_t reserved;
+  /// 1 once Python executes code of the program, where it is tracked from its start: the program was found and compiled.
+  std::atomic<std::uint32_t> program_began;
 
   /// CLOCK_MONOTONIC, nanoseconds. `ended` is 0 while tracking.
   std::atomic<std::uint64_t> began_nanoseconds;

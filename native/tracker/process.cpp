@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "../shared/environment.hpp"
+#include "nesting.hpp"
+#include "python/program_start.hpp"
 #include "system.hpp"
 #include "thread_stacks.hpp"
 #include "tracker.hpp"
@@ -40,6 +42,29 @@ void stay_with_parent() {
   }
 }
 
+void begin_with_program() {
+  const Nesting nesting;
+  if (const char* problem = tracker.begin(nullptr, 0)) {
+    system::refuse(1, problem);
+  }
+}
+
+void note_program_began() {
+  tracker.note_program_began();
+}
+
+/// If the whole program is to be tracked.
+void watch_for_program() {
+  if (getenv(environment::track_program) == nullptr) {
+    return;
+  }
+  unsetenv(environment::track_program);
+  if (!python::watch_program({begin_with_program, note_program_began})) {
+    system::refuse(1, "This Python does not tell when the program begins (no PySys_AddAuditHook). ",
+                   "Use an unmodified CPython.");
+  }
+}
+
 void detach_in_child() {
   tracker.detach_in_child();
 }
@@ -54,6 +79,7 @@ void detach_in_child() {
   pthread_atfork(nullptr, nullptr, detach_in_child);
   tracker.attach();
   stay_with_parent();
+  watch_for_program();
   leave_preload_list();
 }
 

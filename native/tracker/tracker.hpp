@@ -38,6 +38,8 @@ class Tracker {
 
   /// Begins a session. With the GIL held, on a thread of the main interpreter. Null, or why it was refused.
   const char* begin(const void* const* boundaries, std::size_t count);
+  /// The reader learns that the program's own code runs now.
+  void note_program_began() { view_.header().program_began.store(1, std::memory_order_release); }
   /// Ends it. After the return no event of it is under way anywhere. With the GIL held.
   void end();
 

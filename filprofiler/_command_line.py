@@ -1,0 +1,175 @@
+"""The options of `fil-profile`, and what each of its commands starts."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from filprofiler._node import CannotStart, check_bundle, check_python
+from filprofiler._python_arguments import Program, UnknownOptionError, find_program
+
+DEFAULT_OUTPUT = "fil-result"
+
+DESCRIPTION = """\
+Fil shows which lines of a Python program, or of a notebook's cell, held the memory at its peak.
+"""
+
+EPILOG = """\
+commands:
+  run PROGRAM...      run a program and write a report of its memory at the peak. PROGRAM is what follows `python`
+                      on a command line: script.py, -m module, -c code, a directory or archive with a __main__
+                      module, or - for standard input, and the program's own arguments
+  python ...          run Python, with any arguments; nothing is tracked until the program calls
+                      filprofiler.api.profile()
+
+before:                           after:
+  python script.py --size 3         fil-profile run script.py --size 3
+  python -m package.module          fil-profile run -m package.module
+  python -c "import pandas"         fil-profile run -c "import pandas"
+  python -X dev script.py           fil-profile run -X dev script.py
+  python server.py                  fil-profile python server.py    (which uses filprofiler.api)
+
+The program runs as without Fil: same input and output, same terminal, same signals, same exit status. Fil's own lines
+go to stderr and begin with =fil-profile=.
+
+The report is written into a new directory, DIR/<local time>/, when the program ends, however it ends. For one while it
+runs: kill -USR2 PID.
+
+In Jupyter, choose the kernel "Python 3 with Fil" and write %%filprofile above a cell.
+
+exit status:
+  the program's own; 1 if it could not be started; 2 if the command line is wrong or DIR can't be written.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status, unless this process has become another program's."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.version:
+        sys.stdout.write(f"Fil {_version()}\n")
+    elif options.license:
+        sys.stdout.write(_license())
+    elif options.command is None:
+        parser.print_help()
+    else:
+        _start(parser, options)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fil-profile",
+        usage="fil-profile [options] run PROGRAM [arguments]\n       fil-profile [options] python [arguments]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        default=DEFAULT_OUTPUT,
+        help="directory for reports (default: %(default)s)",
+    )
+    browser = parser.add_mutually_exclusive_group()
+    browser.add_argument(
+        "--no-browser",
+        action="store_const",
+        const="never",
+        dest="browser",
+        help="do not open the report in a browser",
+    )
+    browser.add_argument(
+        "--open",
+        action="store_const",
+        const="always",
+        dest="browser",
+        help="open the report in a browser (default: if stderr is a terminal and there is a graphical display)",
+    )
+    parser.add_argument(
+        "--disable-oom-detection",
+        action="store_true",
+        help="let the program run until the system has no memory left",
+    )
+    parser.add_argument("--version", action="store_true", help="show the version and end")
+    parser.add_argument("--license", action="store_true", help="show the license and end")
+    parser.add_argument("command", nargs="?", choices=("run", "python"), help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.set_defaults(browser="auto")
+    return parser
+
+
+def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoReturn:
+    from filprofiler._launch import launch
+
+    python_arguments: list[str] = [*_interpreter_options(), *options.arguments]
+    node_arguments = ["launch", "--browser", options.browser]
+    if options.command == "run":
+        if options.arguments[:1] in (["--help"], ["-h"]):
+            parser.print_help()
+            sys.exit(0)
+        _check_program(parser, python_arguments)
+        node_arguments += ["--track-program", "--output", _checked_output(parser, options.output)]
+    try:
+        check_python()
+        check_bundle()
+        launch(python_arguments, node_arguments=node_arguments)
+    except CannotStart as reason:
+        sys.stderr.write(f"=fil-profile= {reason}\n")
+        sys.exit(1)
+
+
+def _check_program(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    try:
+        program = find_program(arguments)
+    except UnknownOptionError as problem:
+        parser.error(f"run: {problem}")
+    if program is None:
+        parser.error("run: no program is given, as in `fil-profile run script.py`")
+    if program.kind == "file" and not os.path.exists(program.name):  # noqa: PTH110 (bytes that are no text pass through)
+        # Python says it in its own words.
+        os.execv(sys.executable, [sys.executable, *arguments])
+
+
+def _interpreter_options() -> tuple[str, ...]:
+    """Of `python -X dev -m filprofiler`: what the user wants for the program."""
+    # Not of the script fil-profile, whose first line may hold the packager's.
+    try:
+        ourselves: Program | None = find_program(sys.orig_argv[1:])
+    except UnknownOptionError:
+        return ()
+    return ourselves.options if ourselves is not None and ourselves.kind == "module" else ()
+
+
+def _checked_output(parser: argparse.ArgumentParser, output: str) -> str:
+    """The directory, if it can be written or made: nobody wants to learn at the end of a long run that it can't."""
+    try:
+        output.encode()
+    except UnicodeEncodeError:
+        parser.error(f"-o {output!r}: the name is not valid UTF-8; choose another")
+    existing = Path(output).absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        parser.error(f"-o {output}: {existing} is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        parser.error(f"-o {output}: the directory {existing} can't be written; choose another")
+    return output
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("filprofiler")
+
+
+def _license() -> str:
+    from importlib.metadata import distribution
+
+    files = distribution("filprofiler").files or []
+    texts = [path.read_text() for path in files if path.name == "LICENSE"]
+    return texts[0] if texts else "Apache License 2.0: see the file LICENSE of the source distribution.\n"

@@ -1,0 +1,87 @@
+/**
+ * The command line's side process: waits for a program that `filprofiler._launch` has forked off, passes signals on to it, writes the
+ * report when it has ended, and ends as it ended.
+ */
+import { closeSync, writeSync } from 'node:fs';
+import { loadAddon, preloadableTracker } from '../addon.js';
+import { StartFailure } from '../failure.js';
+import { onSignal } from '../proxy/signals.js';
+import { type BrowserChoice } from './browser.js';
+import { type Ending, endLike } from './ending.js';
+import { ProgramReports } from './program-reports.js';
+import { say, sayFailure } from './say.js';
+
+export interface LaunchOptions {
+  /** Pid of the program's process. It waits until it is told on `ready` what to become. */
+  readonly child: number;
+  /** Descriptor of an empty memfd that the process shares. */
+  readonly segment: number;
+  readonly ready: number;
+  readonly python: string;
+  /** The program's command line, to be shown. */
+  readonly command: readonly string[];
+  /** The whole program is profiled, and not only what it asks for. */
+  readonly trackProgram: boolean;
+  /** Directory below which reports are written. */
+  readonly output: string;
+  readonly browser: BrowserChoice;
+}
+
+/** Ends the process itself. */
+export async function launch(options: LaunchOptions): Promise<never> {
+  const addon = loadAddon();
+  const segment = new addon.Segment(options.segment);
+  const reports = options.trackProgram ? await ProgramReports.begin({ ...options, segment }) : null;
+  const ended = new Promise<Ending>((resolve) => {
+    addon.superviseChild(options.child, (event) => {
+      if (event.kind === 'report-asked') {
+        void reports?.writeNow();
+      } else {
+        resolve(event);
+      }
+    });
+  });
+  // What arrived before was meant for the program too.
+  onSignal((signal) => process.kill(options.child, signal));
+  letStart(options, {
+    preload: preloadableTracker(addon, null),
+    segmentDescriptor: addon.environmentNames.segmentDescriptor,
+    environment: {
+      [addon.environmentNames.parentPid]: String(process.pid),
+      ...(options.trackProgram ? { [addon.environmentNames.trackProgram]: '1' } : {}),
+    },
+  });
+  const ending = await ended;
+  try {
+    await reports?.writeLast(ending);
+  } catch (error) {
+    sayFailure('The report could not be made', error);
+  }
+  return endLike(ending, addon);
+}
+
+/** What the program's process is told; `filprofiler._launch` reads it. */
+interface Start {
+  readonly preload: string;
+  readonly segmentDescriptor: string;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+function letStart(options: LaunchOptions, start: Start): void {
+  try {
+    writeSync(options.ready, JSON.stringify(start));
+  } catch {
+    // It was killed meanwhile; its end is told like any other.
+  }
+  closeSync(options.ready);
+}
+
+/** To be called for whatever `launch` throws. */
+export function failToLaunch(error: unknown): never {
+  if (error instanceof StartFailure) {
+    say(error.message);
+  } else {
+    sayFailure('Fil failed', error instanceof Error ? (error.stack ?? error) : error);
+  }
+  process.exit(1);
+}

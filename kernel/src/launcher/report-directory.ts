@@ -1,0 +1,38 @@
+/** Where a report goes: a new directory, named by the local time, below the one that the user chose. */
+import { mkdirSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Reports of one millisecond: of a signal sent twice. */
+const MOST_TRIES = 1000;
+
+/** Makes it, and those above it. Throws what the system says. */
+export function makeReportDirectory(base: string, now: Date): string {
+  mkdirSync(base, { recursive: true });
+  const name = join(base, localTime(now));
+  for (let tries = 1; ; tries++) {
+    const path = tries === 1 ? name : `${name}-${tries}`;
+    try {
+      mkdirSync(path);
+      return path;
+    } catch (error) {
+      const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST';
+      if (!exists || tries === MOST_TRIES) {
+        throw error;
+      }
+    }
+  }
+}
+
+/** For this user only, as anybody can look into the directory above. */
+export function makeTemporaryReportDirectory(): string {
+  return mkdtempSync(join(tmpdir(), 'fil-result-'));
+}
+
+/** `2026-11-22T11-43-47_474`: sorts by time, and is a file name everywhere. */
+export function localTime(now: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const date = [now.getFullYear(), two(now.getMonth() + 1), two(now.getDate())].join('-');
+  const time = [now.getHours(), now.getMinutes(), now.getSeconds()].map(two).join('-');
+  return `${date}T${time}_${String(now.getMilliseconds()).padStart(3, '0')}`;
+}
