@@ -79,6 +79,11 @@ export function isUserCode(frame: Frame): boolean {
   return frame.kind === 'python' && (frame.cell >= 0 || (!frame.file.startsWith('<') && libraryStart(frame.file) < 0));
 }
 
+/** Whether a frame is what a line mapped: a file or shared memory, not memory of its own. */
+export function isMapping(frame: Frame): boolean {
+  return frame.kind === 'mapped-file' || frame.kind === 'shared-memory';
+}
+
 /** A path without what every path of its kind begins with: `pandas/core/frame.py`, `json/decoder.py`. */
 export function shortFile(file: string): string {
   const start = libraryStart(file);
@@ -141,6 +146,10 @@ export function frameLabel(frame: Frame, subject: Report['subject']): FrameLabel
       return { name: 'no Python stack', place: 'memory of native threads and libraries', source: '' };
     case 'skipped-callers':
       return { name: '…', place: 'callers left out: the stack is too deep to draw', source: '' };
+    case 'mapped-file':
+      return { name: 'mapped file', place: shortFile(frame.file), source: '' };
+    case 'shared-memory':
+      return { name: 'shared memory', place: frame.file, source: '' };
     case 'python':
       break;
   }
@@ -172,6 +181,10 @@ export function frameInFull(frame: Frame): string {
       return '[No Python stack]';
     case 'skipped-callers':
       return '[callers left out: the stack is too deep]';
+    case 'mapped-file':
+      return `[mapped file ${frame.file}]`;
+    case 'shared-memory':
+      return frame.file === '' ? '[shared memory]' : `[shared memory ${frame.file}]`;
     case 'python':
       return `${frame.file}:${frame.line} (${frame.function})`;
   }

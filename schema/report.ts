@@ -43,14 +43,20 @@ const Outcome = z.discriminatedUnion('kind', [
 /**
  * Frames, a column each, of one length. A frame is one line of one function. The frames of the root, of "other" (pruned nodes), of
  * memory without a Python stack, and of the callers that were skipped in the middle of a stack too deep to draw are frames like any
- * other, told apart by `kind`.
+ * other, told apart by `kind`. So are mappings, which stand below the line that mapped them: a file, of which the pages count that
+ * were in memory, or shared memory. What a line holds otherwise is memory of its own.
  */
 const FrameTable = z.object({
   /** What the row stands for. */
-  kind: column(oneOf(['root', 'python', 'no-python-stack', 'other', 'skipped-callers'])),
+  kind: column(
+    oneOf(['root', 'python', 'no-python-stack', 'other', 'skipped-callers', 'mapped-file', 'shared-memory']),
+  ),
   /** Qualified name of the function; `<module>` for the top level. Empty where `kind` is not `python`. */
   function: texts,
-  /** `Cell [7]` for a notebook cell; for others the path as Python knows it, of libraries from `site-packages` or `lib/python3.x` on. */
+  /**
+   * `Cell [7]` for a notebook cell; for others the path as Python knows it, of libraries from `site-packages` or `lib/python3.x` on.
+   * Of a mapping the path of the file, or the name of the shared memory, empty if it has none.
+   */
   file: texts,
   /** Line number from 1, in the cell for cells; 0 where unknown. */
   line: counts,

@@ -17,6 +17,37 @@ export interface Phrase {
 export interface Line {
   readonly frame: Frame;
   readonly bytes: number;
+  /** What of it is no memory of its own. */
+  readonly mapped: MappedBytes;
+}
+
+/** Bytes that were mapped and not allocated. */
+export interface MappedBytes {
+  /** Pages of files, as many as were in memory. */
+  fileBytes: number;
+  sharedBytes: number;
+}
+
+/** Nothing yet, to {@link addMapped} to. */
+export function noMappedBytes(): MappedBytes {
+  return { fileBytes: 0, sharedBytes: 0 };
+}
+
+/** Adds what a frame holds itself, if it is a mapping. */
+export function addMapped(to: MappedBytes, kind: Frame['kind'], bytes: number): void {
+  if (kind === 'mapped-file') {
+    to.fileBytes += bytes;
+  } else if (kind === 'shared-memory') {
+    to.sharedBytes += bytes;
+  }
+}
+
+/** `10.0 MiB mapped files, 2.0 MiB shared memory`; empty if there is none. */
+export function mappedInWords({ fileBytes, sharedBytes }: MappedBytes): string {
+  return [
+    ...(fileBytes === 0 ? [] : [say('%1 mapped files', formatBytes(fileBytes))]),
+    ...(sharedBytes === 0 ? [] : [say('%1 shared memory', formatBytes(sharedBytes))]),
+  ].join(', ');
 }
 
 /** The peak's parts. `keptBytes` is 0 to `peakBytes`; with `temporaryBytes` it is the peak. */
@@ -44,9 +75,9 @@ export function splitPeak({ peakBytes, retainedBytes, residentBeforeBytes }: Rep
  *
  * @returns null if no line of the user's code held half of the peak.
  */
-export function dominantLine(report: Report): Line | null {
+export function dominantLine(report: Report): Pick<Line, 'frame' | 'bytes'> | null {
   const { parent, frame, totalBytes } = report.tree;
-  let dominant: Line | null = null;
+  let dominant: Pick<Line, 'frame' | 'bytes'> | null = null;
   // The nodes with more than half of the peak are one path from the root; in pre-order each stands behind its caller.
   for (let node = 0, above = -1; node < parent.length; node++) {
     const bytes = at(totalBytes, node);
@@ -73,7 +104,7 @@ export function topLines(report: Report, most: number): Line[] {
   const { parent, frame, selfBytes } = report.tree;
   const isOwn = report.frames.kind.map((_, row) => isUserCode(frameAt(report, row)));
   const chargedFrame: number[] = [];
-  const bytesOfFrame = new Map<number, number>();
+  const ofFrame = new Map<number, { bytes: number; readonly mapped: MappedBytes }>();
   for (let node = 0; node < parent.length; node++) {
     const here = at(frame, node);
     const caller = node === 0 ? -1 : at(chargedFrame, at(parent, node));
@@ -81,17 +112,26 @@ export function topLines(report: Report, most: number): Line[] {
     chargedFrame.push(charged);
     const bytes = at(selfBytes, node);
     if (bytes > 0) {
-      bytesOfFrame.set(charged, (bytesOfFrame.get(charged) ?? 0) + bytes);
+      let sum = ofFrame.get(charged);
+      if (sum === undefined) {
+        sum = { bytes: 0, mapped: noMappedBytes() };
+        ofFrame.set(charged, sum);
+      }
+      sum.bytes += bytes;
+      addMapped(sum.mapped, at(report.frames.kind, here), bytes);
     }
   }
-  return [...bytesOfFrame]
-    .filter(([, bytes]) => bytes >= SMALLEST_LINE_SHARE * report.peakBytes)
-    .sort(([, a], [, b]) => b - a)
+  return [...ofFrame]
+    .filter(([, { bytes }]) => bytes >= SMALLEST_LINE_SHARE * report.peakBytes)
+    .sort(([, a], [, b]) => b.bytes - a.bytes)
     .slice(0, most)
-    .map(([row, bytes]) => ({ frame: frameAt(report, row), bytes }));
+    .map(([row, { bytes, mapped }]) => ({ frame: frameAt(report, row), bytes, mapped }));
 }
 
-/** The answer in two lines: the peak and its parts; the line that held most of it, if one did, and how the run went. */
+/**
+ * The answer in two lines: the peak and its parts; the line that held most of it, if one did, and how the run went. A third, if there
+ * is any, says how much of it was mapped.
+ */
 export function headline(report: Report): Phrase[][] {
   const run: Phrase = { kind: 'soft', text: runInWords(report) };
   if (report.peakBytes === 0) {
@@ -107,7 +147,18 @@ export function headline(report: Report): Phrase[][] {
       { kind: 'plain', text: parts },
     ],
     [...dominantLineInWords(report), run],
+    ...mappedLines(report),
   ];
+}
+
+/** How much of the peak is no memory of the program's own. */
+function mappedLines(report: Report): Phrase[][] {
+  const mapped = noMappedBytes();
+  report.tree.selfBytes.forEach((bytes, node) => {
+    addMapped(mapped, at(report.frames.kind, at(report.tree.frame, node)), bytes);
+  });
+  const words = mappedInWords(mapped);
+  return words === '' ? [] : [[{ kind: 'soft', text: say('Of the peak %1.', words) }]];
 }
 
 function dominantLineInWords(report: Report): Phrase[] {

@@ -26,7 +26,7 @@ const SNAPSHOT: Snapshot = {
   line: Int32Array.of(0, 2),
   peakSiteBytes: Float64Array.of(0, 1000),
   currentSiteBytes: Float64Array.of(0, 500),
-  codes: { filename: ['/tmp/cell.py'], qualifiedName: ['<module>'], firstLine: Int32Array.of(1) },
+  codes: { filename: ['/tmp/cell.py'], qualifiedName: ['<module>'], firstLine: Int32Array.of(1), kind: ['python'] },
   degradations: [],
   consistent: true,
 };

@@ -55,6 +55,27 @@ const char* name_of(segment::State state) {
                            std::to_string(static_cast<std::uint32_t>(state)) + ").");
 }
 
+const char* name_of(segment::CodeKind kind) {
+  switch (kind) {
+    case segment::CodeKind::python:
+      return "python";
+    case segment::CodeKind::mapped_file:
+      return "mapped-file";
+    case segment::CodeKind::shared_memory:
+      return "shared-memory";
+  }
+  throw std::runtime_error("The profiler's shared memory is damaged (code kind " +
+                           std::to_string(static_cast<std::uint32_t>(kind)) + ").");
+}
+
+Napi::Array kinds(Napi::Env env, const std::vector<segment::CodeKind>& values) {
+  Napi::Array array = Napi::Array::New(env, values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    array.Set(static_cast<std::uint32_t>(i), name_of(values[i]));
+  }
+  return array;
+}
+
 Napi::Array degradations(Napi::Env env, std::uint32_t bits) {
   struct Named {
     segment::Degradation bit;
@@ -136,6 +157,7 @@ class Segment : public Napi::ObjectWrap<Segment> {
       codes.Set("filename", strings(env, copy.filename));
       codes.Set("qualifiedName", strings(env, copy.qualified_name));
       codes.Set("firstLine", typed_array<Napi::Int32Array>(env, copy.first_line));
+      codes.Set("kind", kinds(env, copy.kind));
 
       Napi::Object result = Napi::Object::New(env);
       result.Set("state", name_of(copy.state));

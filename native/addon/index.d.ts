@@ -33,6 +33,12 @@ export interface Counters {
 export type Degradation = 'call-sites-full' | 'stacks-truncated' | 'allocator-replaced' | 'tracker-memory-exhausted';
 
 /**
+ * What a row of the code columns stands for. Of a mapping the file name is the file's path, or the shared memory's name (empty if it
+ * has none), the qualified name is empty, and its sites' line is 0: they stand below the line that mapped it.
+ */
+export type CodeKind = 'python' | 'mapped-file' | 'shared-memory';
+
+/**
  * The call-site trie with its bytes. Site 0 is the root; `parent[i] < i` for every other site. `parent`, `code`, `line` and both byte
  * columns have one entry a site.
  */
@@ -57,6 +63,7 @@ export interface Snapshot extends Counters {
     readonly filename: readonly string[];
     readonly qualifiedName: readonly string[];
     readonly firstLine: Int32Array;
+    readonly kind: readonly CodeKind[];
   };
   readonly degradations: readonly Degradation[];
   /** False if the process changed the ledger faster than it could be read (live snapshots only): sums may be off by single events. */

@@ -165,6 +165,7 @@ void SegmentReader::copy_codes(Snapshot& to, std::uint32_t code_count, std::uint
   to.filename.resize(code_count);
   to.qualified_name.resize(code_count);
   to.first_line.resize(code_count);
+  to.kind.resize(code_count);
   const auto text = [&](std::uint32_t offset, std::uint32_t bytes) {
     if (offset > string_bytes || bytes > string_bytes - offset) {
       corrupt("a name of " + std::to_string(bytes) + " bytes at " + std::to_string(offset) + " of " +
@@ -177,6 +178,7 @@ void SegmentReader::copy_codes(Snapshot& to, std::uint32_t code_count, std::uint
     to.filename[code] = text(record.filename_offset, record.filename_bytes);
     to.qualified_name[code] = text(record.name_offset, record.name_bytes);
     to.first_line[code] = record.first_line;
+    to.kind[code] = record.kind;
   }
 }
 

@@ -31,6 +31,7 @@ struct Snapshot {
   std::vector<std::string> filename;
   std::vector<std::string> qualified_name;
   std::vector<std::int32_t> first_line;
+  std::vector<segment::CodeKind> kind;
 };
 
 /// A segment of shared memory, mapped and owned.

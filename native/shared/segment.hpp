@@ -71,14 +71,25 @@ struct SiteFrame {
   std::uint32_t reserved;
 };
 
-/// A code object's names: offsets into the strings, UTF-8 with surrogates replaced, not terminated.
+/// What a row of the code table stands for. A site of another kind than Python code is memory that its caller's line
+/// mapped: `line` is 0 and it has no callees.
+enum class CodeKind : std::uint32_t {
+  python = 0,
+  /// A file on disk; only its pages in memory are counted.
+  mapped_file = 1,
+  /// Shared memory: anonymous, POSIX, System V, or a memfd.
+  shared_memory = 2,
+};
+
+/// A code object's names: offsets into the strings, UTF-8 with surrogates replaced, not terminated. Of a mapping the
+/// file name is the file's path or the shared memory's name (empty if it has none), and the name is empty.
 struct CodeRecord {
   std::uint32_t filename_offset;
   std::uint32_t filename_bytes;
   std::uint32_t name_offset;
   std::uint32_t name_bytes;
   std::int32_t first_line;
-  std::uint32_t reserved;
+  CodeKind kind;
 };
 
 struct Header {

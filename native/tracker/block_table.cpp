@@ -8,7 +8,7 @@ bool BlockTable::prepare() {
   if (regions_ == nullptr) {
     regions_ = static_cast<Region*>(system::reserve(region_count * sizeof(Region)));
   }
-  return regions_ != nullptr && huge_.prepare();
+  return regions_ != nullptr;
 }
 
 template <class Entry>
@@ -27,6 +27,16 @@ Entry* BlockTable::leaf(Entry*& slot, std::size_t bytes) {
 
 template std::uint32_t* BlockTable::leaf(std::uint32_t*& slot, std::size_t bytes);
 template std::uint64_t* BlockTable::leaf(std::uint64_t*& slot, std::size_t bytes);
+
+Block BlockTable::take_huge(const ExclusiveGuard& guard, std::uintptr_t address) {
+  const Range* found = huge_.find(guard, address);
+  if (found == nullptr || found->start != address) {
+    return Block{SiteId::root, 0};
+  }
+  const Block block{found->site, found->bytes()};
+  huge_.remove(guard, address, static_cast<std::size_t>(block.bytes), [](const Range&) {});
+  return block;
+}
 
 void BlockTable::clear(const ExclusiveGuard& guard) {
   for (std::size_t region = first_region_; region <= last_region_; ++region) {

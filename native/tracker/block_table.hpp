@@ -88,6 +88,8 @@ class BlockTable {
     return large_entry != 0 && ((large_entry >> large_bytes_bits) & 31U) == unit_in_granule(address);
   }
 
+  Block take_huge(const ExclusiveGuard& guard, std::uintptr_t address);
+
   template <class Entry>
   Entry* leaf(Entry*& slot, std::size_t bytes);
 
@@ -136,7 +138,7 @@ inline Block BlockTable::take(const ExclusiveGuard& guard, const void* pointer) 
       return block;
     }
   }
-  return huge_.empty() ? Block{SiteId::root, 0} : huge_.take_start(guard, address);
+  return huge_.empty() ? Block{SiteId::root, 0} : take_huge(guard, address);
 }
 
 template <class Stale>
@@ -161,7 +163,9 @@ bool BlockTable::put(const ExclusiveGuard& guard, const void* pointer, std::size
     return true;
   }
   if (requested >= huge_limit) [[unlikely]] {
-    return huge_.insert(guard, address, requested, site);
+    huge_.remove(guard, address, requested, [&](const Range& gone) { stale(Block{gone.site, gone.counted}); });
+    return huge_.insert(
+        guard, Range{address, address + requested, static_cast<std::int64_t>(requested), site, Counting::whole});
   }
   std::uint64_t* entries = region.large != nullptr ? region.large : leaf(region.large, large_leaf_bytes);
   if (entries == nullptr) {

@@ -59,15 +59,24 @@ void CallTree::add_boundary(const ExclusiveGuard&, const void* code) {
 }
 
 CodeId CallTree::add_code(const ExclusiveGuard&, const void* code, std::size_t slot) {
+  return add_record(
+      code, slot, segment::CodeKind::python, reader_->first_line(code),
+      [&](char* to, std::size_t room) { return reader_->filename(code, to, room); },
+      [&](char* to, std::size_t room) { return reader_->qualified_name(code, to, room); });
+}
+
+template <class WriteFile, class WriteName>
+CodeId CallTree::add_record(const void* key, std::size_t slot, segment::CodeKind kind, std::int32_t first_line,
+                            WriteFile write_file, WriteName write_name) {
   segment::Header& header = view_.header();
   const std::uint32_t id = header.code_count.load(std::memory_order_relaxed);
   std::uint32_t offset = header.string_bytes.load(std::memory_order_relaxed);
   if (id == segment::code_capacity || known_count_ >= known_capacity / 4 * 3) {
     return CodeId::none;
   }
-  const auto append = [&](auto read, std::uint32_t& start, std::uint32_t& bytes) {
+  const auto append = [&](auto write, std::uint32_t& start, std::uint32_t& bytes) {
     const std::size_t room = segment::string_capacity - offset;
-    const std::size_t written = read(view_.strings() + offset, room);
+    const std::size_t written = write(view_.strings() + offset, room);
     if (written > room) {
       return false;
     }
@@ -77,40 +86,76 @@ CodeId CallTree::add_code(const ExclusiveGuard&, const void* code, std::size_t s
     return true;
   };
   segment::CodeRecord& record = view_.codes()[id];
-  const bool complete = append([&](char* to, std::size_t room) { return reader_->filename(code, to, room); },
-                               record.filename_offset, record.filename_bytes) &&
-                        append([&](char* to, std::size_t room) { return reader_->qualified_name(code, to, room); },
-                               record.name_offset, record.name_bytes);
-  if (!complete) {
+  if (!append(write_file, record.filename_offset, record.filename_bytes) ||
+      !append(write_name, record.name_offset, record.name_bytes)) {
     return CodeId::none;
   }
-  record.first_line = reader_->first_line(code);
+  record.first_line = first_line;
+  record.kind = kind;
   header.string_bytes.store(offset, std::memory_order_release);
   header.code_count.store(id + 1, std::memory_order_release);  // pairs with the addon's snapshot
-  known_codes_[slot] = KnownCode{code, CodeId{id}};
+  known_codes_[slot] = KnownCode{key, CodeId{id}};
   ++known_count_;
   return CodeId{id};
 }
 
 SiteId CallTree::add_alias(const ExclusiveGuard& guard, SiteId caller, CodeId id, const void* code,
                            std::uint32_t offset) {
-  if (id == CodeId::none) {
+  const std::int32_t line = id == CodeId::none ? 0 : reader_->line_at(code, offset);
+  const SiteId site = site_of_line(guard, caller, id, line);
+  if (id != CodeId::none) {
+    // A full alias table only costs time.
+    aliases_.insert(guard, TripleMap::Key{caller, id, offset}, site);
+  }
+  return site;
+}
+
+SiteId CallTree::site_of_line(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line) {
+  const TripleMap::Key by_line{caller, id, static_cast<std::uint32_t>(line)};
+  SiteId site = id == CodeId::none ? SiteId::root : sites_by_line_.find(guard, by_line);
+  if (site != SiteId::root) {
+    return site;
+  }
+  site = id == CodeId::none ? SiteId::root : add_site(guard, caller, id, line);
+  if (site == SiteId::root || !sites_by_line_.insert(guard, by_line, site)) {
     degrade(segment::Degradation::call_sites_full);
     return caller == SiteId::root ? SiteId::no_python_stack : caller;
   }
-  const std::int32_t line = reader_->line_at(code, offset);
-  const TripleMap::Key by_line{caller, id, static_cast<std::uint32_t>(line)};
-  SiteId site = sites_by_line_.find(guard, by_line);
-  if (site == SiteId::root) {
-    site = add_site(guard, caller, id, line);
-    if (site == SiteId::root || !sites_by_line_.insert(guard, by_line, site)) {
-      degrade(segment::Degradation::call_sites_full);
-      site = caller == SiteId::root ? SiteId::no_python_stack : caller;
-    }
-  }
-  // A full alias table only costs time.
-  aliases_.insert(guard, TripleMap::Key{caller, id, offset}, site);
   return site;
+}
+
+SiteId CallTree::mapping_site(const ExclusiveGuard& guard, SiteId caller, segment::CodeKind kind, const char* name) {
+  // FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/) of kind and name; odd, as no address of a code object is.
+  std::uint64_t hash = 0xcbf2'9ce4'8422'2325U ^ static_cast<std::uint64_t>(kind);
+  for (const char* at = name; *at != '\0'; ++at) {
+    hash = (hash ^ static_cast<unsigned char>(*at)) * 0x100'0000'01b3U;
+  }
+  const auto* key = reinterpret_cast<const void*>(static_cast<std::uintptr_t>(hash | 1U));
+  std::size_t slot = first_slot(key);
+  while (known_codes_[slot].code != key && known_codes_[slot].code != nullptr) {
+    slot = next(slot);
+  }
+  CodeId id = known_codes_[slot].id;
+  if (known_codes_[slot].code == nullptr) {
+    const std::size_t bytes = strlen(name);
+    const auto write_file = [&](char* to, std::size_t room) {
+      if (bytes > room) {
+        return room + 1;
+      }
+      memcpy(to, name, bytes);
+      return bytes;
+    };
+    id = add_record(key, slot, kind, 0, write_file, [](char*, std::size_t) { return std::size_t{0}; });
+  }
+  return site_of_line(guard, caller, id, 0);
+}
+
+SiteId CallTree::moved_mapping_site(const ExclusiveGuard& guard, SiteId caller, SiteId mapping) {
+  const auto id = CodeId{view_.frames()[index_of(mapping)].code};
+  if (id == CodeId::none || view_.codes()[index_of(id)].kind == segment::CodeKind::python) {
+    return caller;
+  }
+  return site_of_line(guard, caller, id, 0);
 }
 
 SiteId CallTree::add_site(const ExclusiveGuard&, SiteId caller, CodeId id, std::int32_t line) {

@@ -57,6 +57,12 @@ class CallTree {
     return known != SiteId::root ? known : add_alias(guard, caller, id, code, offset);
   }
 
+  /// The site of memory that the line of `caller` mapped: of a file, or shared. The caller's own site if a table is
+  /// full.
+  SiteId mapping_site(const ExclusiveGuard& guard, SiteId caller, segment::CodeKind kind, const char* name);
+  /// The same memory, mapped anew by another line; `caller` itself if `mapping` is neither of a file nor shared.
+  SiteId moved_mapping_site(const ExclusiveGuard& guard, SiteId caller, SiteId mapping);
+
   /// The code object is about to die and its address may be used again. True if it was known.
   bool forget_code(const ExclusiveGuard& guard, const void* code);
 
@@ -84,6 +90,10 @@ class CallTree {
     }
   }
   CodeId add_code(const ExclusiveGuard& guard, const void* code, std::size_t slot);
+  template <class WriteFile, class WriteName>
+  CodeId add_record(const void* key, std::size_t slot, segment::CodeKind kind, std::int32_t first_line,
+                    WriteFile write_file, WriteName write_name);
+  SiteId site_of_line(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line);
   SiteId add_alias(const ExclusiveGuard& guard, SiteId caller, CodeId id, const void* code, std::uint32_t offset);
   SiteId add_site(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line);
 

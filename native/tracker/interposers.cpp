@@ -1,13 +1,12 @@
 // The interposers: what the program calls instead of the C library. Each checks whether tracking is on, forwards,
 // reports. With tracking off a call costs one load and a jump.
 //
-// operator new and Fortran's ALLOCATE arrive here through malloc and aligned_alloc.
+// operator new and Fortran's ALLOCATE arrive here through malloc and aligned_alloc. What maps memory is in
+// mapping_interposers.cpp.
 #include <errno.h>
 #include <malloc.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "nesting.hpp"
 #include "real_functions.hpp"
@@ -61,29 +60,6 @@ void* reallocate(void* block, std::size_t bytes) {
 
 bool product_overflows(std::size_t count, std::size_t size, std::size_t& product) {
   return __builtin_mul_overflow(count, size, &product);
-}
-
-/// Reservations are not memory in use: allocators take gigabytes of them and touch little.
-bool counts_as_memory(int protection, int flags) {
-  return (flags & MAP_ANONYMOUS) != 0 && (flags & MAP_NORESERVE) == 0 && protection != PROT_NONE;
-}
-
-template <class Forward>
-inline void* map(void* address, std::size_t length, int protection, int flags, Forward forward) {
-  const std::uint32_t session = session_now();
-  const Nesting nesting;
-  if (!nesting.is_outermost()) {
-    return forward();
-  }
-  if ((flags & MAP_FIXED) != 0) {
-    // Whatever it replaces is gone, also if the new mapping does not count.
-    tracker.unmapped(nesting, session, address, length);
-  }
-  void* mapped = forward();
-  if (mapped != MAP_FAILED && counts_as_memory(protection, flags)) {
-    tracker.mapped(nesting, session, mapped, length);
-  }
-  return mapped;
 }
 
 }  // namespace
@@ -162,49 +138,6 @@ FIL_EXPORT void* valloc(size_t size) {
 FIL_EXPORT void* pvalloc(size_t size) {
   return !tracking() ? real.pvalloc(size)
                      : fil::allocate(fil::segment::align_to_page(size), [&] { return real.pvalloc(size); });
-}
-
-FIL_EXPORT void* mmap(void* address, size_t length, int protection, int flags, int descriptor, off_t offset) {
-  const auto forward = [&] { return real.mmap(address, length, protection, flags, descriptor, offset); };
-  return !tracking() ? forward() : fil::map(address, length, protection, flags, forward);
-}
-
-FIL_EXPORT void* mmap64(void* address, size_t length, int protection, int flags, int descriptor, off_t offset) {
-  const auto forward = [&] { return real.mmap64(address, length, protection, flags, descriptor, offset); };
-  return !tracking() ? forward() : fil::map(address, length, protection, flags, forward);
-}
-
-FIL_EXPORT int munmap(void* address, size_t length) {
-  if (tracking()) {
-    const std::uint32_t session = fil::session_now();
-    const fil::Nesting nesting;
-    if (nesting.is_outermost()) {
-      fil::tracker.unmapped(nesting, session, address, length);
-    }
-    return real.munmap(address, length);
-  }
-  return real.munmap(address, length);
-}
-
-// Not in hooks.def: its fifth argument is there only with MREMAP_FIXED.
-FIL_EXPORT void* mremap(void* address, size_t old_length, size_t length, int flags, ...) {
-  va_list rest;
-  va_start(rest, flags);
-  void* target = (flags & MREMAP_FIXED) != 0 ? va_arg(rest, void*) : nullptr;
-  va_end(rest);
-  const std::uint32_t session = fil::session_now();
-  const fil::Nesting nesting;
-  if (session == 0 || !nesting.is_outermost()) {
-    return real.mremap(address, old_length, length, flags, target);
-  }
-  const std::int64_t counted = fil::tracker.unmapped(nesting, session, address, old_length);
-  void* moved = real.mremap(address, old_length, length, flags, target);
-  if (counted != 0) {
-    // The whole range is the caller's now, as with realloc; after a failure, what it was.
-    const bool failed = moved == MAP_FAILED;
-    fil::tracker.mapped(nesting, session, failed ? address : moved, failed ? old_length : length);
-  }
-  return moved;
 }
 
 FIL_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),

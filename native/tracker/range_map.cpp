@@ -2,19 +2,17 @@
 
 #include <string.h>
 
-#include "block_table.hpp"
 #include "system.hpp"
 
 namespace fil {
+namespace {
 
-bool RangeMap::prepare() {
-  if (ranges_ == nullptr) {
-    ranges_ = static_cast<Range*>(system::reserve(capacity * sizeof(Range)));
-  }
-  return ranges_ != nullptr;
-}
+/// A page of ranges; doubled as needed.
+constexpr std::size_t first_capacity = 4096 / sizeof(Range);
 
-std::size_t RangeMap::find(std::uintptr_t address) const {
+}  // namespace
+
+std::size_t RangeMap::first_after(std::uintptr_t address) const {
   std::size_t low = 0;
   std::size_t high = count_;
   while (low < high) {
@@ -28,10 +26,24 @@ std::size_t RangeMap::find(std::uintptr_t address) const {
   return low;
 }
 
-void RangeMap::insert_at(std::size_t index, Range range) {
+bool RangeMap::insert_at(std::size_t index, const Range& range) {
+  if (count_ == capacity_) {
+    const std::size_t larger = capacity_ == 0 ? first_capacity : 2 * capacity_;
+    auto* moved = larger <= max_capacity ? static_cast<Range*>(system::reserve(larger * sizeof(Range))) : nullptr;
+    if (moved == nullptr) {
+      return false;
+    }
+    if (ranges_ != nullptr) {
+      memcpy(moved, ranges_, count_ * sizeof(Range));
+      system::unreserve(ranges_, capacity_ * sizeof(Range));
+    }
+    ranges_ = moved;
+    capacity_ = larger;
+  }
   memmove(ranges_ + index + 1, ranges_ + index, (count_ - index) * sizeof(Range));
   ranges_[index] = range;
   ++count_;
+  return true;
 }
 
 void RangeMap::erase_at(std::size_t index) {
@@ -39,22 +51,61 @@ void RangeMap::erase_at(std::size_t index) {
   --count_;
 }
 
-bool RangeMap::insert(const ExclusiveGuard&, std::uintptr_t start, std::size_t bytes, SiteId site) {
-  if (count_ == capacity) {
+/// The part of a range between two addresses; empty if it has none there. Where in a range its resident pages are is
+/// known when it is measured next: until then they are taken to be spread evenly.
+Range RangeMap::part(const Range& of, std::uintptr_t from, std::uintptr_t to) {
+  Range part = of;
+  part.start = from > of.start ? from : of.start;
+  part.end = to < of.end ? to : of.end;
+  if (part.start >= part.end) {
+    part.start = part.end;
+    part.counted = 0;
+  } else if (of.counted != of.bytes()) {
+    const double share = static_cast<double>(part.bytes()) / static_cast<double>(of.bytes());
+    part.counted = static_cast<std::int64_t>(share * static_cast<double>(of.counted));
+  } else {
+    part.counted = part.bytes();
+  }
+  return part;
+}
+
+bool RangeMap::insert(const ExclusiveGuard&, Range range) {
+  return insert_at(first_after(range.start), range);
+}
+
+Range* RangeMap::find(const ExclusiveGuard&, std::uintptr_t address) {
+  const std::size_t index = first_after(address);
+  return index < count_ && ranges_[index].start <= address ? &ranges_[index] : nullptr;
+}
+
+bool RangeMap::split_at(std::uintptr_t address) {
+  const std::size_t index = first_after(address);
+  if (index == count_ || ranges_[index].start >= address) {
+    return true;
+  }
+  const Range before = ranges_[index];
+  Range front = part(before, before.start, address);
+  Range behind = part(before, address, before.end);
+  behind.counted = before.counted - front.counted;
+  if (!insert_at(index + 1, behind)) {
     return false;
   }
-  insert_at(find(start), Range{start, start + bytes, site});
+  ranges_[index] = front;
   return true;
 }
 
-Block RangeMap::take_start(const ExclusiveGuard&, std::uintptr_t start) {
-  const std::size_t index = find(start);
-  if (index == count_ || ranges_[index].start != start) {
-    return Block{SiteId::root, 0};
+bool RangeMap::isolate(const ExclusiveGuard&, std::uintptr_t start, std::size_t bytes) {
+  const bool front = split_at(start);
+  return split_at(start + bytes) && front;
+}
+
+void RangeMap::clear(const ExclusiveGuard&) {
+  count_ = 0;
+  if (capacity_ > first_capacity) {
+    system::unreserve(ranges_, capacity_ * sizeof(Range));
+    ranges_ = nullptr;
+    capacity_ = 0;
   }
-  const Block block{ranges_[index].site, static_cast<std::int64_t>(ranges_[index].end - ranges_[index].start)};
-  erase_at(index);
-  return block;
 }
 
 }  // namespace fil

@@ -1,5 +1,5 @@
-// Mapped ranges and who mapped them: parts of a mapping can be unmapped or replaced, which no table of starts can
-// express.
+// Mapped ranges and who mapped them: parts of a mapping can be unmapped, replaced or protected, which no table of
+// starts can express.
 #pragma once
 
 #include <cstddef>
@@ -10,73 +10,105 @@
 
 namespace fil {
 
-struct Block;
+/// How much of a range counts.
+enum class Counting : std::uint8_t {
+  /// All of it: memory that the kernel has promised to the program.
+  whole,
+  /// Its pages in memory, as they were last measured: reservations and files cost what is touched.
+  resident,
+  /// Nothing so far, as it never was accessible (PROT_NONE); from the moment that it is, `whole`...
+  whole_once_accessible,
+  /// ... or `resident`.
+  resident_once_accessible,
+};
+
+constexpr bool never_accessible(Counting counting) {
+  return counting == Counting::whole_once_accessible || counting == Counting::resident_once_accessible;
+}
+
+/// Invariant: start < end; 0 <= counted <= end - start; counted is end - start for `whole`, 0 if never accessible.
+struct Range {
+  std::uintptr_t start;
+  std::uintptr_t end;
+  /// Bytes that the ledger counts for it.
+  std::int64_t counted;
+  SiteId site;
+  Counting counting;
+
+  std::int64_t bytes() const { return static_cast<std::int64_t>(end - start); }
+};
 
 /// Disjoint address ranges, sorted. Insertion moves what lies behind: mappings are few and each costs a system call
 /// anyway.
 class RangeMap {
  public:
   /// Ranges at one time. Linux itself allows 65,530 mappings by default (vm.max_map_count).
-  static constexpr std::size_t capacity = 1U << 17;
+  static constexpr std::size_t max_capacity = 1U << 17;
 
-  /// Reserves the table; false if there is no address space for it.
-  bool prepare();
   bool empty() const { return count_ == 0; }
+  Range* begin() { return ranges_; }
+  Range* end() { return ranges_ + count_; }
 
-  /// False if the table is full. The range must not overlap another: remove() first.
-  bool insert(const ExclusiveGuard& guard, std::uintptr_t start, std::size_t bytes, SiteId site);
+  /// False if there is no room for it. The range must not overlap another: remove() first.
+  bool insert(const ExclusiveGuard& guard, Range range);
 
-  /// Removes `bytes` from `start`, cutting ranges that reach across, and calls `removed(SiteId, int64_t bytes)` for
-  /// each piece.
+  /// The range that contains `address`; null if there is none.
+  Range* find(const ExclusiveGuard& guard, std::uintptr_t address);
+
+  /// Cuts the ranges that reach across either end of these `bytes`, so that each range is inside or outside. False if
+  /// there was no room for a piece: then nothing was cut there.
+  bool isolate(const ExclusiveGuard& guard, std::uintptr_t start, std::size_t bytes);
+
+  /// Calls `visit(Range&)` for each range that has a part of these `bytes`, by rising address.
+  template <class Visit>
+  void each(const ExclusiveGuard& guard, std::uintptr_t start, std::size_t bytes, Visit visit);
+
+  /// Removes these `bytes`, cutting ranges that reach across, and calls `removed(const Range&)` for each piece. Where
+  /// there is no room for what lies behind a hole it is removed as well.
   template <class Removed>
   void remove(const ExclusiveGuard& guard, std::uintptr_t start, std::size_t bytes, Removed removed);
 
-  /// Removes the range that starts exactly there; `bytes` is 0 if there is none.
-  Block take_start(const ExclusiveGuard& guard, std::uintptr_t start);
-
-  void clear(const ExclusiveGuard&) { count_ = 0; }
+  void clear(const ExclusiveGuard&);
 
  private:
-  struct Range {
-    std::uintptr_t start;
-    std::uintptr_t end;
-    SiteId site;
-  };
-
   /// Index of the first range that ends after `address`.
-  std::size_t find(std::uintptr_t address) const;
-  void insert_at(std::size_t index, Range range);
+  std::size_t first_after(std::uintptr_t address) const;
+  bool insert_at(std::size_t index, const Range& range);
   void erase_at(std::size_t index);
+  bool split_at(std::uintptr_t address);
+  static Range part(const Range& of, std::uintptr_t from, std::uintptr_t to);
 
   Range* ranges_ = nullptr;
   std::size_t count_ = 0;
+  std::size_t capacity_ = 0;
 };
+
+template <class Visit>
+void RangeMap::each(const ExclusiveGuard&, std::uintptr_t start, std::size_t bytes, Visit visit) {
+  const std::uintptr_t end = start + bytes;
+  for (std::size_t index = first_after(start); index < count_ && ranges_[index].start < end; ++index) {
+    visit(ranges_[index]);
+  }
+}
 
 template <class Removed>
 void RangeMap::remove(const ExclusiveGuard&, std::uintptr_t start, std::size_t bytes, Removed removed) {
   const std::uintptr_t end = start + bytes;
-  std::size_t index = find(start);
+  std::size_t index = first_after(start);
   while (index < count_ && ranges_[index].start < end) {
-    Range& range = ranges_[index];
-    const std::uintptr_t from = range.start > start ? range.start : start;
-    const std::uintptr_t to = range.end < end ? range.end : end;
-    removed(range.site, static_cast<std::int64_t>(to - from));
-    if (from > range.start && to < range.end) {
-      const Range behind{to, range.end, range.site};
-      range.end = from;
-      if (count_ < capacity) {
-        insert_at(index + 1, behind);
-      } else {
-        removed(behind.site, static_cast<std::int64_t>(behind.end - behind.start));
+    const Range before = ranges_[index];
+    const Range front = part(before, before.start, start);
+    const Range behind = part(before, end, before.end);
+    Range gone = part(before, before.start > start ? before.start : start, before.end < end ? before.end : end);
+    gone.counted = before.counted - front.counted - behind.counted;
+    removed(static_cast<const Range&>(gone));
+    if (front.start < front.end) {
+      ranges_[index++] = front;
+      if (behind.start < behind.end && !insert_at(index, behind)) {
+        removed(behind);
       }
-      return;
-    }
-    if (from > range.start) {
-      range.end = from;
-      ++index;
-    } else if (to < range.end) {
-      range.start = to;
-      return;
+    } else if (behind.start < behind.end) {
+      ranges_[index++] = behind;
     } else {
       erase_at(index);
     }

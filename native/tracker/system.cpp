@@ -12,20 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "errno_kept.hpp"
+
 namespace fil::system {
 namespace {
-
-/// The program may look at errno after a call that we intercepted: our own calls in between must not show.
-class ErrnoKept {
- public:
-  ErrnoKept() : saved_(errno) {}
-  ~ErrnoKept() { errno = saved_; }
-  ErrnoKept(const ErrnoKept&) = delete;
-  ErrnoKept& operator=(const ErrnoKept&) = delete;
-
- private:
-  int saved_;
-};
 
 void* map(std::size_t bytes, int flags, int descriptor) {
   const ErrnoKept kept;

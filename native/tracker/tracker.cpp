@@ -19,6 +19,11 @@ struct Inherited {
 };
 [[gnu::tls_model("initial-exec")]] thread_local Inherited inherited{0, SiteId::root};
 
+/// When files and reservations are measured anew, beside the calls that map: before a large block, and every so many
+/// events.
+constexpr std::size_t worth_measuring_bytes = std::size_t{1} << 20;
+constexpr std::uint32_t events_between_measuring = 4096;
+
 }  // namespace
 
 constinit Tracker tracker;
@@ -79,7 +84,7 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count) {
   }
   if (!prepared_) {
     tree_ = CallTree(view_, python_);
-    if (!tree_.prepare() || !blocks_.prepare() || !mappings_.prepare()) {
+    if (!tree_.prepare() || !blocks_.prepare()) {
       return "There is not enough address space for the profiler's tables (is it limited by ulimit -v?).";
     }
     if (!python::watch_code(python_, [](const void* code) { tracker.code_died(code); })) {
@@ -121,6 +126,9 @@ void Tracker::end() {
   // over now or finds the session gone.
   const ExclusiveGuard guard(exclusive_, Gil::not_held);
   active_session.store(0, std::memory_order_relaxed);
+  if (mappings_.wants_measuring()) {
+    mappings_.measure_all(guard, ledger_);
+  }
   segment::Header& header = view_.header();
   header.ended_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
   header.state.store(segment::State::attached, std::memory_order_release);
@@ -151,6 +159,12 @@ SiteId Tracker::site_of(const ExclusiveGuard& guard, const Thread& thread) {
 }
 
 void Tracker::put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site) {
+  if (mappings_.wants_measuring()) [[unlikely]] {
+    // Before the block counts: a peak that it makes has what was touched until then.
+    if (bytes >= worth_measuring_bytes || ++events_ % events_between_measuring == 0) {
+      mappings_.measure_now_and_then(guard, ledger_);
+    }
+  }
   const bool stored =
       blocks_.put(guard, address, bytes, site, [&](Block stale) { ledger_.release(guard, stale.site, stale.bytes); });
   if (stored) [[likely]] {
@@ -189,34 +203,80 @@ void Tracker::not_released(const Nesting&, Caller caller, std::uint32_t session,
   }
 }
 
-void Tracker::mapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes) {
+template <class Action>
+void Tracker::in_session(std::uint32_t session, Action action) {
   const Thread thread = calling_thread(Caller::anyone);
   const ExclusiveGuard guard(exclusive_, thread.gil);
-  if (session != session_now()) {
-    return;
+  if (session == session_now()) {
+    action(guard, thread);
   }
-  const auto start = reinterpret_cast<std::uintptr_t>(address);
-  // A fixed mapping replaces what it covers.
-  mappings_.remove(guard, start, bytes, [&](SiteId site, std::int64_t gone) { ledger_.release(guard, site, gone); });
-  const SiteId site = site_of(guard, thread);
-  if (mappings_.insert(guard, start, bytes, site)) {
-    ledger_.allocate(guard, site, static_cast<std::int64_t>(bytes));
-  } else {
+}
+
+void Tracker::enter_mapping(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site,
+                            Counting counting) {
+  if (!mappings_.map(guard, ledger_, reinterpret_cast<std::uintptr_t>(address), bytes, site, counting)) {
     tree_.degrade(segment::Degradation::tracker_memory_exhausted);
   }
 }
 
-std::int64_t Tracker::unmapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes) {
-  const Thread thread = calling_thread(Caller::anyone);
-  const ExclusiveGuard guard(exclusive_, thread.gil);
-  std::int64_t counted = 0;
-  if (session == session_now()) {
-    mappings_.remove(guard, reinterpret_cast<std::uintptr_t>(address), bytes, [&](SiteId site, std::int64_t gone) {
-      ledger_.release(guard, site, gone);
-      counted += gone;
-    });
-  }
-  return counted;
+void Tracker::mapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes,
+                     const Mapping& mapping) {
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread& thread) {
+    SiteId site = site_of(guard, thread);
+    if (mapping.kind != segment::CodeKind::python) {
+      site = tree_.mapping_site(guard, site, mapping.kind, mapping.name);
+    }
+    enter_mapping(guard, address, bytes, site, mapping.counting);
+  });
+}
+
+Mappings::Before Tracker::unmapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes) {
+  Mappings::Before before;
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
+    before = mappings_.unmap(guard, ledger_, reinterpret_cast<std::uintptr_t>(address), bytes);
+  });
+  return before;
+}
+
+Mappings::Before Tracker::mapping_at(const Nesting&, std::uint32_t session, const void* address) {
+  Mappings::Before before;
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
+    before = mappings_.at(guard, reinterpret_cast<std::uintptr_t>(address));
+  });
+  return before;
+}
+
+void Tracker::remapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes,
+                       Mappings::Before before) {
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread& thread) {
+    const SiteId site = tree_.moved_mapping_site(guard, site_of(guard, thread), before.site);
+    enter_mapping(guard, address, bytes, site, before.counting);
+  });
+}
+
+void Tracker::not_unmapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes,
+                           Mappings::Before before) {
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
+    enter_mapping(guard, address, bytes, before.site, before.counting);
+  });
+}
+
+void Tracker::protected_anew(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes,
+                             bool is_accessible) {
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
+    const auto start = reinterpret_cast<std::uintptr_t>(address);
+    if (is_accessible) {
+      mappings_.made_accessible(guard, ledger_, start, bytes);
+    } else {
+      mappings_.pages_given_back(guard, ledger_, start, bytes);
+    }
+  });
+}
+
+void Tracker::pages_given_back(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes) {
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
+    mappings_.pages_given_back(guard, ledger_, reinterpret_cast<std::uintptr_t>(address), bytes);
+  });
 }
 
 void Tracker::code_died(const void* code) {

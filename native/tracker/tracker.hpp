@@ -11,9 +11,10 @@
 #include "call_tree.hpp"
 #include "exclusive.hpp"
 #include "ledger.hpp"
+#include "mapping.hpp"
+#include "mappings.hpp"
 #include "nesting.hpp"
 #include "python/interpreter.hpp"
-#include "range_map.hpp"
 
 namespace fil {
 
@@ -53,9 +54,23 @@ class Tracker {
   Block released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block);
   /// Takes released() back: the block lives on, as its realloc failed.
   void not_released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* address, Block block);
-  void mapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
-  /// Before the range is given back, as with blocks. Returns how many of its bytes were counted.
-  std::int64_t unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
+  void mapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
+              const Mapping& mapping);
+  /// Before the range is given back, as with blocks. Returns what the first part of it was.
+  Mappings::Before unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
+  /// What is mapped at an address.
+  Mappings::Before mapping_at(const Nesting& nesting, std::uint32_t session, const void* address);
+  /// A mapping has moved or has another size: it is the calling line's now, as with realloc.
+  void remapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
+                Mappings::Before before);
+  /// Takes unmapped() back: the mapping is as it was.
+  void not_unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
+                    Mappings::Before before);
+  /// After mprotect.
+  void protected_anew(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
+                      bool is_accessible);
+  /// After madvise, with an advice that gives pages back.
+  void pages_given_back(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
   void code_died(const void* code);
 
   /// The site that the calling thread is at, for threads that it creates. SiteId::root if tracking is off.
@@ -76,6 +91,11 @@ class Tracker {
 
   Thread calling_thread(Caller caller) const;
   SiteId site_of(const ExclusiveGuard& guard, const Thread& thread);
+  /// Runs `action(guard, thread)` alone, if `session` is still under way.
+  template <class Action>
+  void in_session(std::uint32_t session, Action action);
+  void enter_mapping(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site,
+                     Counting counting);
   void put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site);
 
   segment::View view_{};
@@ -84,7 +104,9 @@ class Tracker {
   Ledger ledger_;
   CallTree tree_;
   BlockTable blocks_;
-  RangeMap mappings_;
+  Mappings mappings_;
+  /// Events since the mappings were thought of.
+  std::uint32_t events_ = 0;
   std::uint32_t sessions_ = 0;
   bool prepared_ = false;
   bool forked_ = false;

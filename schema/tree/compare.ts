@@ -3,6 +3,7 @@
  */
 import { type Frame, isTopLevel } from '../places.js';
 import type { Report } from '../report.js';
+import { noMappedBytes } from '../summary.js';
 import type { LineRow } from './lines.js';
 import type { FlameFrame, FlameTree } from './model.js';
 
@@ -44,6 +45,7 @@ export function comparedRows(now: readonly LineRow[], before: readonly LineRow[]
     ownBytes: 0,
     totalBytes: 0,
     deltaBytes: -row.ownBytes,
+    mapped: noMappedBytes(),
     frames: [],
   }));
   return [...rows, ...gone];

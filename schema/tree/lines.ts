@@ -2,6 +2,7 @@
  * The table of lines, from a call tree: no DOM here.
  */
 import type { Frame } from '../places.js';
+import { type MappedBytes, addMapped, noMappedBytes } from '../summary.js';
 import type { FlameFrame, FlameTree } from './model.js';
 
 /** A line of a program with what it held at the peak. */
@@ -13,6 +14,8 @@ export interface LineRow {
   totalBytes: number;
   /** More (or, negative, less) than in the report that it is compared with; null if with none. */
   deltaBytes: number | null;
+  /** What of its own bytes it mapped. */
+  readonly mapped: MappedBytes;
   /** The frames of the tree that are of this line. */
   readonly frames: FlameFrame[];
 }
@@ -41,10 +44,18 @@ export function lineRows(tree: FlameTree, isCharged: (frame: FlameFrame) => bool
     }
     let row = rows.get(charged.frame);
     if (row === undefined) {
-      row = { frame: charged.frame, ownBytes: 0, totalBytes: 0, deltaBytes: null, frames: [] };
+      row = {
+        frame: charged.frame,
+        ownBytes: 0,
+        totalBytes: 0,
+        deltaBytes: null,
+        mapped: noMappedBytes(),
+        frames: [],
+      };
       rows.set(charged.frame, row);
     }
     row.ownBytes += frame.selfBytes;
+    addMapped(row.mapped, frame.frame.kind, frame.selfBytes);
     if (charged === frame) {
       row.frames.push(frame);
       // Of recursive calls only the outermost: the others are in it.

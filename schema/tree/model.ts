@@ -2,7 +2,7 @@
  * What the pictures draw, from a report: no DOM here.
  */
 import { at } from '../columns.js';
-import { type Frame, type FrameLabel, frameAt, frameLabel, isUserCode } from '../places.js';
+import { type Frame, type FrameLabel, frameAt, frameLabel, isMapping, isUserCode } from '../places.js';
 import type { Report } from '../report.js';
 
 /** A node of a call tree as the chart wants it. The chart writes `hide` and `fade`. */
@@ -130,7 +130,10 @@ export function foldedFrames(report: Report): FlameTree {
   for (let node = 0; node < parent.length; node++) {
     const row = at(frameOf, node);
     const above = node === 0 ? null : (shownAs[at(parent, node)] ?? null);
-    if (above?.isLibrary === true && isOwn[row] !== true) {
+    const frame = frames[row];
+    // What a library maps for its caller is told apart from what it allocates.
+    const isFolded = isOwn[row] !== true && (frame === undefined || !isMapping(frame));
+    if (above?.isLibrary === true && isFolded) {
       above.selfBytes += at(selfBytes, node);
       above.folded += 1;
       shownAs.push(above);

@@ -7,7 +7,7 @@ import { escapeUTF8 } from 'entities/escape';
 import { at } from '../../../schema/columns.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { type Line, type Phrase, headline, pruningStatement, topLines } from '../../../schema/summary.js';
+import { type Line, type Phrase, headline, mappedInWords, pruningStatement, topLines } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
 const MOST_LINES = 10;
@@ -62,9 +62,9 @@ function table(report: Report): string {
   );
 }
 
-function tableRow({ frame, bytes }: Line, report: Report): string {
+function tableRow({ frame, bytes, mapped }: Line, report: Report): string {
   const { name, place } = frameLabel(frame, report.subject);
-  const where = [name, place].filter((part) => part !== '').join(', ');
+  const where = [name, place, mappedInWords(mapped)].filter((part) => part !== '').join(', ');
   const right = 'style="text-align: right; white-space: nowrap"';
   return (
     `<tr><td ${right}>${formatBytes(bytes)}</td><td ${right}>${escapeUTF8(formatShare(bytes, report.peakBytes))}</td>` +

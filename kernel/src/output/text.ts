@@ -3,7 +3,7 @@
  */
 import type { Report } from '../../../schema/report.js';
 import { frameLabel } from '../../../schema/places.js';
-import { type Line, headline, pruningStatement, topLines } from '../../../schema/summary.js';
+import { type Line, headline, mappedInWords, pruningStatement, topLines } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
 /** It stands in every notebook beside the other forms. */
@@ -29,11 +29,11 @@ export function toPlainText(report: Report): string {
   return text;
 }
 
-function textLine({ frame, bytes }: Line, report: Report): string {
+function textLine({ frame, bytes, mapped }: Line, report: Report): string {
   const { name, place, source } = frameLabel(frame, report.subject);
   const amount = formatBytes(bytes).padStart(11);
   const share = formatShare(bytes, report.peakBytes).padStart(7);
-  return `${amount} ${share}  ${[name, place, source].filter((part) => part !== '').join('  ')}`;
+  return `${amount} ${share}  ${[name, place, mappedInWords(mapped), source].filter((part) => part !== '').join('  ')}`;
 }
 
 /** Cut by characters, never inside a surrogate pair. */

@@ -11,7 +11,7 @@ import { displayable } from './text.js';
 /** What a frame's number stands for until the report's table is made. */
 interface FrameKey {
   readonly kind: FrameKind;
-  /** Row of the snapshot's code columns; -1 where the frame is not of Python code. */
+  /** Row of the snapshot's code columns; -1 where the frame is neither of Python code nor a mapping. */
   readonly code: number;
   readonly line: number;
 }
@@ -64,17 +64,19 @@ export class FrameCatalog {
     for (let code = 0; code < count; code++) {
       const filename = at(codes.filename, code);
       const name = at(codes.qualifiedName, code);
-      let inFile = firstOf.get(filename);
+      const kind = at(codes.kind, code);
+      const file = `${kind} ${filename}`;
+      let inFile = firstOf.get(file);
       if (inFile === undefined) {
         inFile = new Map();
-        firstOf.set(filename, inFile);
+        firstOf.set(file, inFile);
       }
       const first = inFile.get(name);
       this.#sameCode[code] = first ?? code;
       if (first === undefined) {
         inFile.set(name, code);
       }
-      this.#isMachinery[code] = MACHINERY.test(filename) ? 1 : 0;
+      this.#isMachinery[code] = kind === 'python' && MACHINERY.test(filename) ? 1 : 0;
     }
   }
 
@@ -92,7 +94,7 @@ export class FrameCatalog {
     let frame = frames.get(line);
     if (frame === undefined) {
       frame = this.#keys.length;
-      this.#keys.push({ kind: 'python', code: same, line: Math.max(0, line) });
+      this.#keys.push({ kind: at(this.#codes.kind, same), code: same, line: Math.max(0, line) });
       frames.set(line, frame);
     }
     return frame;

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseReport, type Report } from '../../../schema/report.js';
+import { headline, topLines } from '../../../schema/summary.js';
+import { lineRows } from '../../../schema/tree/lines.js';
+import { foldedFrames } from '../../../schema/tree/model.js';
+import { toStaticHtml } from '../../src/output/html.js';
+import { toPlainText } from '../../src/output/text.js';
 import { buildReport } from '../../src/report/build.js';
 import { type Stack, contextOf, outline, snapshotOf, snapshotOfColumns } from './snapshots.js';
 
@@ -323,5 +328,56 @@ describe('notes', () => {
     );
     expect(report.notes.map((note) => note.code)).toEqual(['process-died', 'call-sites-full', 'stacks-truncated']);
     expect(report.notes[0]?.text).toContain('by signal SIGKILL');
+  });
+});
+
+describe('mappings', () => {
+  // The cell's third line allocates, and calls a library that maps a file and shared memory.
+  const report = buildReport(
+    snapshotOfColumns({
+      parent: [0, 0, 0, 2, 3, 3],
+      code: [0xffffffff, 0xffffffff, 0, 1, 2, 3],
+      line: [0, 0, 3, 9, 0, 0],
+      peak: [0, 0, 1 * MIB, 2 * MIB, 10 * MIB, 4 * MIB],
+      filename: [CELL, '/v/lib/python3.11/site-packages/numpy/memmap.py', '/data/<b>.bin', 'psm_1'],
+      qualifiedName: ['<module>', 'memmap.__new__', '', ''],
+      kind: ['python', 'python', 'mapped-file', 'shared-memory'],
+    }),
+    contextOf({ cells }),
+  );
+
+  test('are frames of their own below the line that mapped them', () => {
+    expect(outline(report)).toEqual([
+      `[root] ${17 * MIB} 0`,
+      `  Cell [7]:3 (<module>) ${17 * MIB} ${MIB}`,
+      `    site-packages/numpy/memmap.py:9 (memmap.__new__) ${16 * MIB} ${2 * MIB}`,
+      `      [mapped-file] ${10 * MIB} ${10 * MIB}`,
+      `      [shared-memory] ${4 * MIB} ${4 * MIB}`,
+    ]);
+    expect(report.frames.file.slice(-2)).toEqual(['/data/<b>.bin', 'psm_1']);
+    expect(parseReport(report)).toEqual(report);
+  });
+
+  test('are not folded into the library that mapped them', () => {
+    expect(foldedFrames(report).map(({ frame, value }) => [frame.kind, value / MIB])).toEqual([
+      ['root', 17],
+      ['python', 17],
+      ['python', 16],
+      ['mapped-file', 10],
+      ['shared-memory', 4],
+    ]);
+  });
+
+  test("count for the user's line, which says how much of it is mapped", () => {
+    const mapped = { fileBytes: 10 * MIB, sharedBytes: 4 * MIB };
+    expect(topLines(report, 10)).toMatchObject([{ bytes: 17 * MIB, mapped }]);
+    const [row] = lineRows(foldedFrames(report), ({ frame }) => frame.cell >= 0);
+    expect(row).toMatchObject({ ownBytes: 17 * MIB, mapped });
+    const words = 'Of the peak 10.0 MiB mapped files, 4.0 MiB shared memory.';
+    expect(headline(report).at(-1)).toEqual([{ kind: 'soft', text: words }]);
+    expect(toPlainText(report)).toContain(words);
+    const still = toStaticHtml(report);
+    expect(still).toContain('line 3, 10.0 MiB mapped files, 4.0 MiB shared memory');
+    expect(still).toContain('mapped file  /data/&lt;b&gt;.bin  10.0 MiB');
   });
 });

@@ -66,6 +66,7 @@ export function snapshotOfColumns(columns: {
   readonly current?: ArrayLike<number>;
   readonly filename: readonly string[];
   readonly qualifiedName: readonly string[];
+  readonly kind?: Snapshot['codes']['kind'];
 }): Snapshot {
   return {
     parent: Uint32Array.from(columns.parent),
@@ -77,6 +78,7 @@ export function snapshotOfColumns(columns: {
       filename: columns.filename,
       qualifiedName: columns.qualifiedName,
       firstLine: new Int32Array(columns.filename.length).fill(1),
+      kind: columns.kind ?? columns.filename.map(() => 'python' as const),
     },
     degradations: [],
     consistent: true,

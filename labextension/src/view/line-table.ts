@@ -3,6 +3,7 @@
  */
 import { frameLabel, libraryOf } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { mappedInWords } from '../../../schema/summary.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -140,7 +141,12 @@ export class LineTable {
         jump(row);
       });
     }
-    return source === '' ? [where] : [where, element('code', { class: 'fil-line-source' }, source)];
+    const mapped = mappedInWords(row.mapped);
+    return [
+      where,
+      ...(mapped === '' ? [] : [element('span', { class: 'fil-soft' }, ` ${mapped}`)]),
+      ...(source === '' ? [] : [element('code', { class: 'fil-line-source' }, source)]),
+    ];
   }
 
   #searchText({ frame }: LineRow): string {

@@ -70,13 +70,20 @@ class Site:
     index: int
     peak: int
     current: int
+    kind: str
+    """`python` for the line's own memory, else `mapped-file` or `shared-memory`."""
     tree: list[tuple[int, Frame]] = field(repr=False)
 
     @property
+    def name(self) -> str:
+        """Path of the file, or name of the shared memory, that was mapped."""
+        return "" if self.kind == "python" else self.tree[self.index][1][2]
+
+    @property
     def stack(self) -> list[Frame]:
-        """Outermost first."""
+        """Outermost first; of a mapping, the stack of the line that mapped it."""
         stack: list[Frame] = []
-        index = self.index
+        index = self.index if self.kind == "python" else self.tree[self.index][0]
         while index > 0:
             parent, frame = self.tree[index]
             stack.append(frame)
@@ -108,6 +115,14 @@ class Run:
     def current_in(self, function: str) -> int:
         """Bytes that were live at the end and that `function` allocated itself."""
         return sum(site.current for site in self.sites if site.functions[-1] == function)
+
+    def mapped(self, function: str, kind: str) -> dict[str, int]:
+        """Bytes that were live at the end and that `function` mapped, by the name of what it mapped."""
+        named: dict[str, int] = {}
+        for site in self.sites:
+            if site.kind == kind and site.functions[-1] == function and site.current > 0:
+                named[site.name] = named.get(site.name, 0) + site.current
+        return named
 
 
 # Processes that the program spawns import it again, untracked.
@@ -144,8 +159,9 @@ def run(python: str, tmp_path: Path) -> RunTracked:
         output, _, last = done.stdout.rstrip("\n").rpartition("\n")
         figures = json.loads(last)
         tree = [(parent, (frame[0], frame[1], frame[2])) for parent, frame, _peak, _current in figures["sites"]]
+        kinds = [frame[3] for _parent, frame, _peak, _current in figures["sites"]]
         sites = [
-            Site(index, int(peak), int(current), tree)
+            Site(index, int(peak), int(current), kinds[index], tree)
             for index, (_parent, _frame, peak, current) in enumerate(figures["sites"])
             if peak > 0 or current > 0
         ]

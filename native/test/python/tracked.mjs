@@ -21,8 +21,8 @@ child.on('exit', (code, signal) => {
   const sites = Array.from(parent.keys(), (site) => {
     const known = codes[site] !== addon.noCode;
     const frame = known
-      ? [names.qualifiedName[codes[site]], line[site], names.filename[codes[site]]]
-      : ['[none]', 0, ''];
+      ? [names.qualifiedName[codes[site]], line[site], names.filename[codes[site]], names.kind[codes[site]]]
+      : ['[none]', 0, '', 'python'];
     return [parent[site], frame, peakSiteBytes[site], currentSiteBytes[site]];
   });
   console.log(`\n${JSON.stringify({ code, signal, ...totals, sites })}`);

@@ -1,0 +1,213 @@
+// The interposers of calls that map memory: mmap and its relatives, System V shared memory, the program break.
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include "nesting.hpp"
+#include "real_functions.hpp"
+#include "tracker.hpp"
+
+#define FIL_EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace fil {
+namespace {
+
+/// The kernel unmaps and protects whole pages.
+std::size_t whole_pages(std::size_t bytes) {
+  return segment::align_to_page(bytes);
+}
+
+/// MREMAP_DONTUNMAP (Linux 5.7): the pages move, the range stays.
+constexpr int mremap_dontunmap = 4;
+
+template <class Forward>
+inline void* map(void* address, const MapCall& call, Forward forward) {
+  const std::uint32_t session = session_now();
+  const Nesting nesting;
+  if (!nesting.is_outermost()) {
+    return forward();
+  }
+  if ((call.flags & MAP_FIXED) != 0) {
+    // Whatever it replaces is gone, also if the new mapping does not count.
+    tracker.unmapped(nesting, session, address, whole_pages(call.length));
+  }
+  void* mapped = forward();
+  Mapping mapping;
+  if (mapped != MAP_FAILED && describe(call, mapping)) {
+    tracker.mapped(nesting, session, mapped, call.length, mapping);
+  }
+  return mapped;
+}
+
+void* remap(void* address, std::size_t old_length, std::size_t length, int flags, void* target) {
+  const std::uint32_t session = session_now();
+  const Nesting nesting;
+  if (!nesting.is_outermost()) {
+    return real.mremap(address, old_length, length, flags, target);
+  }
+  // An old length of 0 asks for a second mapping of the same memory.
+  const Mappings::Before before = old_length == 0
+                                      ? tracker.mapping_at(nesting, session, address)
+                                      : tracker.unmapped(nesting, session, address, whole_pages(old_length));
+  void* moved = real.mremap(address, old_length, length, flags, target);
+  if (!before.known()) {
+    return moved;
+  }
+  if (moved == MAP_FAILED) {
+    if (old_length != 0) {
+      tracker.not_unmapped(nesting, session, address, old_length, before);
+    }
+    return moved;
+  }
+  if ((flags & mremap_dontunmap) != 0) {
+    tracker.not_unmapped(nesting, session, address, old_length,
+                         Mappings::Before{before.site, Counting::resident, old_length});
+  }
+  tracker.remapped(nesting, session, moved, length, before);
+  return moved;
+}
+
+bool gives_pages_back(int advice) {
+  return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_REMOVE;
+}
+
+/// The program's own use of the break; malloc's comes by no interposer, or nested.
+void break_moved(const Nesting& nesting, std::uint32_t session, std::byte* from, std::byte* to) {
+  if (to > from) {
+    tracker.mapped(nesting, session, from, static_cast<std::size_t>(to - from), Mapping{});
+  }
+}
+
+}  // namespace
+}  // namespace fil
+
+using fil::real;
+
+static bool tracking() {
+  return __builtin_expect(fil::session_now() != 0, 0);
+}
+
+FIL_EXPORT void* mmap(void* address, size_t length, int protection, int flags, int descriptor, off_t offset) {
+  const auto forward = [&] { return real.mmap(address, length, protection, flags, descriptor, offset); };
+  return !tracking() ? forward()
+                     : fil::map(address, fil::MapCall{length, protection, flags, descriptor, offset}, forward);
+}
+
+FIL_EXPORT void* mmap64(void* address, size_t length, int protection, int flags, int descriptor, off_t offset) {
+  const auto forward = [&] { return real.mmap64(address, length, protection, flags, descriptor, offset); };
+  return !tracking() ? forward()
+                     : fil::map(address, fil::MapCall{length, protection, flags, descriptor, offset}, forward);
+}
+
+FIL_EXPORT int munmap(void* address, size_t length) {
+  if (tracking()) {
+    const std::uint32_t session = fil::session_now();
+    const fil::Nesting nesting;
+    if (nesting.is_outermost()) {
+      fil::tracker.unmapped(nesting, session, address, fil::whole_pages(length));
+    }
+    return real.munmap(address, length);
+  }
+  return real.munmap(address, length);
+}
+
+// Not in hooks.def: its fifth argument is there only with MREMAP_FIXED.
+FIL_EXPORT void* mremap(void* address, size_t old_length, size_t length, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  void* target = (flags & (MREMAP_FIXED | fil::mremap_dontunmap)) != 0 ? va_arg(rest, void*) : nullptr;
+  va_end(rest);
+  return !tracking() ? real.mremap(address, old_length, length, flags, target)
+                     : fil::remap(address, old_length, length, flags, target);
+}
+
+FIL_EXPORT int mprotect(void* address, size_t length, int protection) {
+  const int result = real.mprotect(address, length, protection);
+  if (tracking() && result == 0) {
+    const std::uint32_t session = fil::session_now();
+    const fil::Nesting nesting;
+    if (nesting.is_outermost()) {
+      fil::tracker.protected_anew(nesting, session, address, fil::whole_pages(length), protection != PROT_NONE);
+    }
+  }
+  return result;
+}
+
+FIL_EXPORT int madvise(void* address, size_t length, int advice) {
+  const int result = real.madvise(address, length, advice);
+  if (tracking() && result == 0 && fil::gives_pages_back(advice)) {
+    const std::uint32_t session = fil::session_now();
+    const fil::Nesting nesting;
+    if (nesting.is_outermost()) {
+      fil::tracker.pages_given_back(nesting, session, address, fil::whole_pages(length));
+    }
+  }
+  return result;
+}
+
+FIL_EXPORT void* shmat(int identifier, const void* address, int flags) {
+  if (!tracking()) {
+    return real.shmat(identifier, address, flags);
+  }
+  const std::uint32_t session = fil::session_now();
+  const fil::Nesting nesting;
+  void* attached = real.shmat(identifier, address, flags);
+  fil::Mapping mapping;
+  std::size_t bytes = 0;
+  if (attached != MAP_FAILED && nesting.is_outermost() && fil::describe_shared_segment(identifier, mapping, bytes)) {
+    fil::tracker.mapped(nesting, session, attached, bytes, mapping);
+  }
+  return attached;
+}
+
+FIL_EXPORT int shmdt(const void* address) {
+  if (tracking()) {
+    const std::uint32_t session = fil::session_now();
+    const fil::Nesting nesting;
+    if (nesting.is_outermost()) {
+      // Its size is not asked for: the mapping that begins there.
+      const fil::Mappings::Before before = fil::tracker.mapping_at(nesting, session, address);
+      if (before.known()) {
+        fil::tracker.unmapped(nesting, session, address, before.bytes);
+      }
+    }
+  }
+  return real.shmdt(address);
+}
+
+FIL_EXPORT int brk(void* address) {
+  if (!tracking()) {
+    return real.brk(address);
+  }
+  const std::uint32_t session = fil::session_now();
+  const fil::Nesting nesting;
+  auto* before = static_cast<std::byte*>(real.sbrk(0));
+  auto* after = static_cast<std::byte*>(address);
+  if (nesting.is_outermost() && after < before) {
+    fil::tracker.unmapped(nesting, session, after, static_cast<std::size_t>(before - after));
+  }
+  const int result = real.brk(address);
+  if (nesting.is_outermost() && result == 0) {
+    fil::break_moved(nesting, session, before, after);
+  }
+  return result;
+}
+
+FIL_EXPORT void* sbrk(intptr_t increment) {
+  if (!tracking() || increment == 0) {
+    return real.sbrk(increment);
+  }
+  const std::uint32_t session = fil::session_now();
+  const fil::Nesting nesting;
+  if (nesting.is_outermost() && increment < 0) {
+    const auto* end = static_cast<std::byte*>(real.sbrk(0));
+    fil::tracker.unmapped(nesting, session, end + increment, static_cast<std::size_t>(-increment));
+  }
+  void* before = real.sbrk(increment);
+  if (nesting.is_outermost() && before != MAP_FAILED && increment > 0) {
+    auto* start = static_cast<std::byte*>(before);
+    fil::break_moved(nesting, session, start, start + increment);
+  }
+  return before;
+}

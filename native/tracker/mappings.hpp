@@ -1,0 +1,65 @@
+// The program's mappings and what of them counts. Memory that was promised counts whole, from the mapping on; of files
+// and reservations the pages count that are in memory. No event tells when the program touches a page, so these are
+// measured: when they are mapped, protected or advised, before they are unmapped, and in between as often as that is
+// cheap.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ledger.hpp"
+#include "range_map.hpp"
+
+namespace fil {
+
+class Mappings {
+ public:
+  /// What stood in a place before it was unmapped; `site` is the root if nothing was known there.
+  struct Before {
+    SiteId site = SiteId::root;
+    Counting counting = Counting::whole;
+    /// Of the mapping, from the address that was asked for.
+    std::size_t bytes = 0;
+
+    bool known() const { return site != SiteId::root; }
+  };
+
+  bool empty() const { return ranges_.empty(); }
+
+  /// Enters a mapping in place of whatever was there. False if there was no memory for the entry: it does not count.
+  bool map(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes, SiteId site,
+           Counting counting);
+
+  /// Before the memory is given back. Returns the first mapping that had a part of it.
+  Before unmap(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
+
+  /// The mapping at an address.
+  Before at(const ExclusiveGuard& guard, std::uintptr_t address);
+
+  /// After its protection was changed to one that allows access.
+  void made_accessible(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
+
+  /// After the program has shown that it gives pages of a mapping back without unmapping them, as allocators do: from
+  /// now on what is in memory counts.
+  void pages_given_back(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
+
+  /// Whether there is something to measure now and then.
+  bool wants_measuring() const { return measured_ranges_ != 0; }
+
+  /// To be called at events while there is: measures all, if the last time is long enough ago for what it cost.
+  void measure_now_and_then(const ExclusiveGuard& guard, Ledger& ledger);
+  void measure_all(const ExclusiveGuard& guard, Ledger& ledger);
+
+  void clear(const ExclusiveGuard& guard);
+
+ private:
+  static void set_counted(const ExclusiveGuard& guard, Ledger& ledger, Range& range, std::int64_t bytes);
+  static void measure(const ExclusiveGuard& guard, Ledger& ledger, Range& range);
+
+  RangeMap ranges_;
+  /// How many of them count as `resident`; pieces of one included, so it can only be too high by pieces that are gone.
+  std::size_t measured_ranges_ = 0;
+  std::uint64_t next_measuring_nanoseconds_ = 0;
+};
+
+}  // namespace fil
