@@ -112,6 +112,12 @@ export const Report = z.object({
   retainedBytes: bytes,
   /** Resident memory of the process before the profiled code; null where it could not be read. */
   residentBeforeBytes: z.nullable(bytes),
+  /**
+   * Resident memory of the process during the profiled code, the profiler's own included; null where it could not be read, missing in
+   * reports of before it was. `peakBytes` is the kernel's high-water mark if `isExact`, else the largest of a few samples; `endBytes` is
+   * null if the process had ended.
+   */
+  resident: z.optional(z.nullable(z.object({ peakBytes: bytes, isExact: z.boolean(), endBytes: z.nullable(bytes) }))),
   /** ISO 8601, UTC. */
   startedAt: z.string(),
   durationSeconds: seconds,

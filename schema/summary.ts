@@ -60,6 +60,8 @@ export interface PeakSplit {
 /** A line is named in the headline if it held at least this share of the peak. */
 const DOMINANT_SHARE = 0.5;
 const SMALLEST_LINE_SHARE = 0.001;
+/** Tracked and resident memory are the same to a reader within this share. */
+const SAME_SHARE = 0.02;
 /** Characters of it that the headline shows; the picture has it all. */
 const LONGEST_CODE = 80;
 
@@ -198,6 +200,38 @@ function runInWords({ durationSeconds, outcome }: Report): string {
     case 'died':
       return `${duration} · ${say('the process died')}`;
   }
+}
+
+/**
+ * The peak beside the growth of the process's resident memory, and what makes the difference; null where nothing is known of that.
+ */
+export function residentStatement({ peakBytes, residentBeforeBytes, resident }: Report): string | null {
+  if (!resident || residentBeforeBytes === null || peakBytes === 0) {
+    return null;
+  }
+  const growth = Math.max(0, resident.peakBytes - residentBeforeBytes);
+  const grew = say(
+    resident.isExact
+      ? 'The resident memory of the process grew by %1 to %2 at most'
+      : 'The resident memory of the process grew by about %1 to %2 at most, of what was sampled',
+    formatBytes(growth),
+    formatBytes(resident.peakBytes),
+  );
+  const difference = growth - peakBytes;
+  if (Math.abs(difference) < SAME_SHARE * peakBytes) {
+    return say('%1, as much as is tracked.', grew);
+  }
+  return difference > 0
+    ? say(
+        "%1, %2 more than is tracked: memory that allocators keep or waste, stacks, libraries' files, direct system calls, and Fil's own tables.",
+        grew,
+        formatBytes(difference),
+      )
+    : say(
+        '%1, %2 less than is tracked: memory that was allocated but not touched, or that the process had to spare from before.',
+        grew,
+        formatBytes(-difference),
+      );
 }
 
 /** Says what the picture leaves out; null if it leaves out nothing. */

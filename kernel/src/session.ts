@@ -2,13 +2,13 @@
  * One profiled process: begins and ends its profiles and makes their reports, while it runs or after it died. Both front doors, the
  * kernel and the command line, own one.
  */
-import { readFileSync } from 'node:fs';
 import type { CellSource, ControlReply, ControlRequest } from '../../schema/control.js';
 import { CONTROL_VERSION } from '../../schema/control.js';
 import type { Report, ReportOutcome } from '../../schema/report.js';
 import type { Segment, Snapshot } from './addon.js';
 import { perform, type ReportOutput } from './report-job.js';
 import type { ReportContext } from './report/build.js';
+import { ResidentMemory } from './resident.js';
 import { Timeline } from './timeline.js';
 
 type Begin = Extract<ControlRequest, { type: 'begin' }>;
@@ -17,7 +17,7 @@ type Hello = Extract<ControlRequest, { type: 'hello' }>;
 interface Profile {
   readonly request: Begin;
   readonly startedAt: Date;
-  readonly residentBeforeBytes: number | null;
+  readonly resident: ResidentMemory;
   readonly timeline: Timeline;
 }
 
@@ -83,11 +83,15 @@ export class Session {
       this.#cells.set(cell.filename, cell);
     }
     const { segment, pid } = this.#options;
+    const resident = new ResidentMemory(pid);
     this.#profile = {
       request,
       startedAt: new Date(),
-      residentBeforeBytes: residentBytes(pid),
-      timeline: new Timeline(() => segment.counters()),
+      resident,
+      timeline: new Timeline(() => {
+        resident.sample();
+        return segment.counters();
+      }),
     };
     return { type: 'ok', id: request.id };
   }
@@ -145,7 +149,8 @@ export class Session {
       outcome,
       cells: this.#cells,
       workingDirectory: this.#hello?.workingDirectory ?? process.cwd(),
-      residentBeforeBytes: profile.residentBeforeBytes,
+      residentBeforeBytes: profile.resident.beforeBytes,
+      resident: profile.resident.soFar(),
       startedAt: profile.startedAt,
       durationSeconds: Math.max(0, snapshot.endedAtSeconds - snapshot.beganAtSeconds),
       timeline,
@@ -160,14 +165,4 @@ export class Session {
 
 function refused(id: number, reason: string): ControlReply {
   return { type: 'refused', id, reason };
-}
-
-/** Resident memory of a process; null where the system doesn't tell (`VmRSS` needs no page size, unlike `statm`). */
-function residentBytes(pid: number): number | null {
-  try {
-    const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-    return match === null ? null : Number(match[1]) * 1024;
-  } catch {
-    return null;
-  }
 }

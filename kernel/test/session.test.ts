@@ -84,6 +84,7 @@ describe('a session', () => {
       producer: { name: 'filprofiler', version: '1.2.3', python: '3.12.1' },
     });
     expect(report.residentBeforeBytes).toBeGreaterThan(1_000_000);
+    expect(report.resident?.peakBytes).toBeGreaterThan(1_000_000);
     expect(report.frames.file).toContain('Cell [7]');
     expect(report.frames.sourceLine).toContain('y = load()');
   });

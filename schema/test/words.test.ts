@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type Frame, isUserCode, libraryOf, placeLabel, shortFile, withoutInstallation } from '../places.js';
 import { parseReport, type Report } from '../report.js';
-import { dominantLine, headline, pruningStatement, splitPeak, topLines } from '../summary.js';
+import { dominantLine, headline, pruningStatement, residentStatement, splitPeak, topLines } from '../summary.js';
 import { formatBytes, formatSeconds, formatShare } from '../units.js';
 
 function fixture(name: string): Report {
@@ -137,4 +137,31 @@ test("top lines charge libraries' memory to the user's line, and add up to the p
 test('what was pruned is said', () => {
   expect(pruningStatement(fixture('small'))).toBe(null);
   expect(pruningStatement(fixture('pandas'))).toMatch(/^\d+ frames too small to show .* < 0.1 % of the peak\.$/);
+});
+
+describe('the peak beside resident memory', () => {
+  const MIB = 2 ** 20;
+  const reportWith = (peak: number, isExact = true): Report => ({
+    ...fixture('small'),
+    peakBytes: 100 * MIB,
+    residentBeforeBytes: 50 * MIB,
+    resident: { peakBytes: peak * MIB, isExact, endBytes: null },
+  });
+
+  test('names what makes the difference', () => {
+    expect(residentStatement(reportWith(175))).toMatch(
+      /^The resident memory of the process grew by 125.0 MiB to 175.0 MiB at most, 25.0 MiB more than is tracked: memory that allocators keep/,
+    );
+    expect(residentStatement(reportWith(90))).toMatch(
+      /grew by 40.0 MiB .* 60.0 MiB less than is tracked: .* not touched/,
+    );
+    expect(residentStatement(reportWith(40))).toMatch(/grew by 0 B .* 100.0 MiB less than is tracked/);
+    expect(residentStatement(reportWith(151))).toMatch(/at most, as much as is tracked\.$/);
+  });
+
+  test('says where it was sampled, and nothing where nothing is known', () => {
+    expect(residentStatement(reportWith(175, false))).toMatch(/grew by about 125.0 MiB .* of what was sampled/);
+    expect(residentStatement({ ...reportWith(175), resident: null })).toBeNull();
+    expect(residentStatement(fixture('small'))).toBeNull();
+  });
 });

@@ -7,7 +7,7 @@ import { escapeUTF8 } from 'entities/escape';
 import { at } from '../../../schema/columns.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { type Line, type Phrase, headline, mappedInWords, pruningStatement, topLines } from '../../../schema/summary.js';
+import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
 const MOST_LINES = 10;
@@ -26,7 +26,8 @@ const HEAT = ['#fdeaea', '#fbd9d7', '#f9c5c1', '#f6a9a4', '#f28e88', '#ee7d76'] 
 export function toStaticHtml(report: Report): string {
   const lines = headline(report).map((phrases) => `<div>${phrases.map(phraseHtml).join('')}</div>`);
   const pruned = pruningStatement(report);
-  const remarks = [...report.notes.map((note) => note.text), ...(pruned === null ? [] : [pruned])];
+  const resident = residentStatement(report);
+  const remarks = [...report.notes.map((note) => note.text), ...[resident, pruned].filter((statement) => statement !== null)];
   const title = report.title === null ? '' : `<div><b>${escapeUTF8(report.title)}</b></div>`;
   return [
     '<div>',

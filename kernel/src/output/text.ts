@@ -3,13 +3,14 @@
  */
 import type { Report } from '../../../schema/report.js';
 import { frameLabel } from '../../../schema/places.js';
-import { type Line, headline, mappedInWords, pruningStatement, topLines } from '../../../schema/summary.js';
+import { type Line, headline, mappedInWords, pruningStatement, residentStatement, topLines } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
 /** It stands in every notebook beside the other forms. */
 const LARGEST_BYTES = 1023;
 const MOST_LINES = 10;
 const LONGEST_LINE = 80;
+const LONGEST_STATEMENT = 240;
 
 /** The headline and the top lines; less than a kilobyte of UTF-8, whatever the names are. */
 export function toPlainText(report: Report): string {
@@ -18,9 +19,10 @@ export function toPlainText(report: Report): string {
     '',
     ...topLines(report, MOST_LINES).map((line) => cut(textLine(line, report), LONGEST_LINE)),
   ];
-  const pruned = pruningStatement(report);
-  if (pruned !== null) {
-    lines.push('', cut(pruned, 2 * LONGEST_LINE));
+  for (const statement of [pruningStatement(report), residentStatement(report)]) {
+    if (statement !== null) {
+      lines.push('', cut(statement, LONGEST_STATEMENT));
+    }
   }
   let text = lines.join('\n').trimEnd();
   while (Buffer.byteLength(text) > LARGEST_BYTES) {

@@ -24,6 +24,7 @@ export interface ReportContext {
   /** Absolute; the base of relative file names. */
   readonly workingDirectory: string;
   readonly residentBeforeBytes: number | null;
+  readonly resident: Report['resident'];
   readonly startedAt: Date;
   readonly durationSeconds: number;
   readonly timeline: Report['timeline'];
@@ -84,6 +85,7 @@ export class ReportSource {
         peakBytes: at(totals, 0),
         retainedBytes: snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0),
         residentBeforeBytes: context.residentBeforeBytes,
+        resident: context.resident,
         startedAt: context.startedAt.toISOString(),
         durationSeconds: Math.max(0, context.durationSeconds),
         timeline: context.timeline,

@@ -381,3 +381,12 @@ describe('mappings', () => {
     expect(still).toContain('mapped file  /data/&lt;b&gt;.bin  10.0 MiB');
   });
 });
+
+test('resident memory is in the report, and beside the peak in every form', () => {
+  const resident = { peakBytes: 102 * MIB, isExact: true, endBytes: 100 * MIB };
+  const report = buildReport(snapshotOf([{ frames: `${CELL}:3 (<module>)`, peakBytes: MIB }]), contextOf({ resident }));
+  expect(parseReport(report).resident).toEqual(resident);
+  const words = 'grew by 2.0 MiB to 102.0 MiB at most, 1.0 MiB more than is tracked';
+  expect(toPlainText(report)).toContain(words);
+  expect(toStaticHtml(report)).toContain(words);
+});

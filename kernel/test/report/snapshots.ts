@@ -94,6 +94,7 @@ export function contextOf(changes: Partial<ReportContext> = {}): ReportContext {
     cells: new Map(),
     workingDirectory: '/nowhere',
     residentBeforeBytes: 100 * 2 ** 20,
+    resident: undefined,
     startedAt: new Date('2026-11-23T00:00:00Z'),
     durationSeconds: 1.5,
     timeline: { seconds: [], bytes: [] },

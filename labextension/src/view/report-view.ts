@@ -4,7 +4,7 @@
 import type { Frame } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { findings } from '../../../schema/findings.js';
-import { pruningStatement } from '../../../schema/summary.js';
+import { pruningStatement, residentStatement } from '../../../schema/summary.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { deltaLevel, peakDelta } from '../../../schema/tree/compare.js';
@@ -372,7 +372,8 @@ function remarks(report: Report): HTMLElement[] {
   const notes = report.notes.map(({ code, text }) =>
     element('p', { class: 'fil-note', attributes: { 'data-code': code } }, text),
   );
-  const pruned = pruningStatement(report);
-  const left = pruned === null ? [] : [element('p', { class: 'fil-pruned' }, pruned)];
+  const left = [residentStatement(report), pruningStatement(report)]
+    .filter((statement) => statement !== null)
+    .map((statement) => element('p', { class: 'fil-pruned' }, statement));
   return [...facts, ...notes, ...left];
 }

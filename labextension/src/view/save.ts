@@ -3,7 +3,7 @@
  */
 import { frameLabel, subjectLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { headline, pruningStatement, topLines } from '../../../schema/summary.js';
+import { headline, pruningStatement, residentStatement, topLines } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 
@@ -18,13 +18,13 @@ export function reportText(report: Report): string {
     const where = [name, place, source].filter((part) => part !== '').join('  ');
     return `${formatBytes(bytes).padStart(11)} ${formatShare(bytes, report.peakBytes).padStart(7)}  ${where}`;
   });
-  const pruned = pruningStatement(report);
+  const remarks = [residentStatement(report), pruningStatement(report)].filter((statement) => statement !== null);
   return [
     report.title ?? subjectLabel(report.subject),
     ...headline(report).map((phrases) => phrases.map(({ text }) => text).join('')),
     '',
     ...lines,
-    ...(pruned === null ? [] : ['', pruned]),
+    ...(remarks.length === 0 ? [] : ['', ...remarks]),
   ].join('\n');
 }
 
