@@ -12,6 +12,8 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import zmq
 
+from filprofiler import _tracker
+
 CONTROL_VERSION = 2
 """That of schema/control.ts; the proxy refuses another."""
 
@@ -181,12 +183,10 @@ def _working_directory() -> str:
 _client: ControlClient | None = None
 
 
-def configure(endpoint: str, key: str) -> None:
-    """Tells this process which proxy it belongs to."""
-    global _client
-    _client = ControlClient(endpoint, key)
-
-
 def client() -> ControlClient | None:
-    """The line to the proxy; None in a process that was not started by Fil."""
+    """The line to the proxy or launcher; None in a process that was not started by Fil, or not for this."""
+    global _client
+    if _client is None:
+        setting = _tracker.control()
+        _client = None if setting is None else ControlClient(*setting)
     return _client

@@ -38,8 +38,13 @@ def _library() -> ctypes.PyDLL | None:
     library.fil_begin.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     library.fil_end.restype = None
     library.fil_end.argtypes = []
+    library.fil_is_forked.restype = ctypes.c_int
+    library.fil_is_forked.argtypes = []
     library.fil_is_tracking.restype = ctypes.c_int
     library.fil_is_tracking.argtypes = []
+    for text_function in (library.fil_control_endpoint, library.fil_control_key):
+        text_function.restype = ctypes.c_char_p
+        text_function.argtypes = []
     library.fil_walk.restype = ctypes.c_int32
     library.fil_walk.argtypes = [ctypes.c_void_p, ctypes.c_int32]
     return library
@@ -48,6 +53,13 @@ def _library() -> ctypes.PyDLL | None:
 def is_loaded() -> bool:
     """Whether the tracker was preloaded into this process."""
     return _library() is not None
+
+
+def control() -> tuple[str, str] | None:
+    """Address and key of the control endpoint; None in a process that Fil did not start."""
+    library = _library()
+    endpoint = b"" if library is None else library.fil_control_endpoint()
+    return None if library is None or not endpoint else (endpoint.decode(), library.fil_control_key().decode())
 
 
 def check() -> None:
@@ -90,6 +102,12 @@ def end() -> None:
     library = _library()
     if library is not None:
         library.fil_end()
+
+
+def is_forked() -> bool:
+    """Whether this process was forked from one that Fil started: it shares the tables, and can't be tracked."""
+    library = _library()
+    return library is not None and bool(library.fil_is_forked())
 
 
 def is_tracking() -> bool:

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filprofiler import _control, _tracker
+from filprofiler import _tracker
 
 if TYPE_CHECKING:
     from ipykernel.kernelapp import IPKernelApp
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Runs the kernel until it is shut down."""
-    endpoint = os.environ.pop("FIL_CONTROL_ENDPOINT")
-    key = os.environ.pop("FIL_CONTROL_KEY")
     client_file = os.environ.pop("FIL_CLIENT_CONNECTION_FILE")
     check_tracker()
-    _control.configure(endpoint, key)
 
     from ipykernel.kernelapp import IPKernelApp  # after the checks, as it takes long
 

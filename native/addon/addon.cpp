@@ -203,6 +203,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   names.Set("segmentDescriptor", environment::segment_descriptor);
   names.Set("parentPid", environment::parent_pid);
   names.Set("trackProgram", environment::track_program);
+  names.Set("controlEndpoint", environment::control_endpoint);
+  names.Set("controlKey", environment::control_key);
   exports.Set("environmentNames", names);
   exports.Set("layoutVersion", segment::layout_version);
   exports.Set("noCode", index_of(CodeId::none));

@@ -14,6 +14,9 @@ export const environmentNames: {
   readonly parentPid: string;
   /** Set to anything: tracking begins by itself when Python is about to run the program's code. */
   readonly trackProgram: string;
+  /** Address of the control endpoint, and the key of its messages. */
+  readonly controlEndpoint: string;
+  readonly controlKey: string;
 };
 
 /** The ledger's totals, cheap enough to poll. */

@@ -105,7 +105,8 @@ struct Header {
   std::int32_t pid;
   /// CPython's PY_VERSION_HEX; 0 until the first session.
   std::uint32_t python_version_hex;
-  /// 1 once Python executes code of the program, where it is tracked from its start: the program was found and compiled.
+  /// 1 once Python executes code of the program, where it is tracked from its start: the program was found and
+  /// compiled.
   std::atomic<std::uint32_t> program_began;
 
   /// CLOCK_MONOTONIC, nanoseconds. `ended` is 0 while tracking.

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "nesting.hpp"
+#include "process.hpp"
 #include "system.hpp"
 #include "tracker.hpp"
 
@@ -23,8 +24,20 @@ FIL_EXPORT void fil_end() {
   fil::tracker.end();
 }
 
+FIL_EXPORT int fil_is_forked() {
+  return fil::tracker.is_forked() ? 1 : 0;
+}
+
 FIL_EXPORT int fil_is_tracking() {
   return fil::session_now() != 0 ? 1 : 0;
+}
+
+/// Where to ask for profiles, and the key of the messages; empty if there is nobody to ask.
+FIL_EXPORT const char* fil_control_endpoint() {
+  return fil::control_endpoint.text;
+}
+FIL_EXPORT const char* fil_control_key() {
+  return fil::control_key.text;
 }
 
 /// A frame as the tracker reads it, for the self-test.

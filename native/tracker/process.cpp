@@ -6,12 +6,17 @@
 
 #include "../shared/environment.hpp"
 #include "nesting.hpp"
+#include "process.hpp"
 #include "python/program_start.hpp"
 #include "system.hpp"
 #include "thread_stacks.hpp"
 #include "tracker.hpp"
 
 namespace fil {
+
+Setting control_endpoint{};
+Setting control_key{};
+
 namespace {
 
 /// Takes our own library out of LD_PRELOAD; what the user preloads stays as it was.
@@ -65,6 +70,19 @@ void watch_for_program() {
   }
 }
 
+/// Keeps a setting for ourselves; neither the program nor what it starts shall see it. One that is too long is none.
+void keep_setting(const char* name, Setting& to) {
+  const char* value = getenv(name);
+  if (value == nullptr) {
+    return;
+  }
+  const std::size_t bytes = strlen(value) + 1;
+  if (bytes <= sizeof(to.text)) {
+    memcpy(to.text, value, bytes);
+  }
+  unsetenv(name);
+}
+
 void detach_in_child() {
   tracker.detach_in_child();
 }
@@ -79,6 +97,8 @@ void detach_in_child() {
   pthread_atfork(nullptr, nullptr, detach_in_child);
   tracker.attach();
   stay_with_parent();
+  keep_setting(environment::control_endpoint, control_endpoint);
+  keep_setting(environment::control_key, control_key);
   watch_for_program();
   leave_preload_list();
 }

@@ -33,6 +33,8 @@ class Tracker {
   /// Takes over the segment that the parent process made, if there is one. Before main().
   void attach();
   bool attached() const { return view_.base != nullptr; }
+  /// Whether this process was forked from an attached one.
+  bool is_forked() const { return forked_; }
 
   /// Null if tracking can begin in this process, else a sentence that says why not.
   const char* why_unfit();

@@ -9,6 +9,7 @@ import { onSignal } from '../proxy/signals.js';
 import { type BrowserChoice } from './browser.js';
 import { type Ending, endLike } from './ending.js';
 import { ProgramReports } from './program-reports.js';
+import { RequestedReports } from './requested-reports.js';
 import { say, sayFailure } from './say.js';
 
 export interface LaunchOptions {
@@ -27,15 +28,27 @@ export interface LaunchOptions {
   readonly browser: BrowserChoice;
 }
 
+/** What the two ways to profile have in common. */
+interface Reports {
+  /** By which the tracker is told of them. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Asked for by a signal. */
+  writeNow(): Promise<void>;
+  writeLast(ending: Ending): Promise<void>;
+  close(): void;
+}
+
 /** Ends the process itself. */
 export async function launch(options: LaunchOptions): Promise<never> {
   const addon = loadAddon();
   const segment = new addon.Segment(options.segment);
-  const reports = options.trackProgram ? await ProgramReports.begin({ ...options, segment }) : null;
+  const reports: Reports = options.trackProgram
+    ? await ProgramReports.begin(addon.environmentNames.trackProgram, { ...options, segment })
+    : await RequestedReports.open(addon, segment, options.child);
   const ended = new Promise<Ending>((resolve) => {
     addon.superviseChild(options.child, (event) => {
       if (event.kind === 'report-asked') {
-        void reports?.writeNow();
+        void reports.writeNow();
       } else {
         resolve(event);
       }
@@ -46,17 +59,15 @@ export async function launch(options: LaunchOptions): Promise<never> {
   letStart(options, {
     preload: preloadableTracker(addon, null),
     segmentDescriptor: addon.environmentNames.segmentDescriptor,
-    environment: {
-      [addon.environmentNames.parentPid]: String(process.pid),
-      ...(options.trackProgram ? { [addon.environmentNames.trackProgram]: '1' } : {}),
-    },
+    environment: { ...reports.environment, [addon.environmentNames.parentPid]: String(process.pid) },
   });
   const ending = await ended;
   try {
-    await reports?.writeLast(ending);
+    await reports.writeLast(ending);
   } catch (error) {
     sayFailure('The report could not be made', error);
   }
+  reports.close();
   return endLike(ending, addon);
 }
 

@@ -1,9 +1,12 @@
 /** The reports of a program that is profiled from its beginning to its end. */
 import type { Segment } from '../addon.js';
+import { reasonOf } from '../failure.js';
+import type { ReportOutcome } from '../../../schema/report.js';
 import type { Session } from '../session.js';
 import { type BrowserChoice, openInBrowser, wantsBrowser } from './browser.js';
 import { type Ending, outcomeOf } from './ending.js';
-import { makeReportDirectory, makeTemporaryReportDirectory } from './report-directory.js';
+import { tellReport } from './files.js';
+import { makeReportDirectory, makeTemporaryReportDirectory, removeIfEmpty } from './report-directory.js';
 import { say, sayFailure } from './say.js';
 
 export interface ProgramOptions {
@@ -16,16 +19,24 @@ export interface ProgramOptions {
 }
 
 export class ProgramReports {
+  readonly environment: Readonly<Record<string, string>>;
   readonly #options: ProgramOptions;
   readonly #session: Session;
+  /** Reports are made one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: ProgramOptions, session: Session) {
+  private constructor(trackProgram: string, options: ProgramOptions, session: Session) {
+    this.environment = { [trackProgram]: '1' };
     this.#options = options;
     this.#session = session;
   }
 
-  /** To be called before the program starts. */
-  static async begin(options: ProgramOptions): Promise<ProgramReports> {
+  /**
+   * To be called before the program starts.
+   *
+   * @param trackProgram name of the variable by which the tracker is told to begin by itself.
+   */
+  static async begin(trackProgram: string, options: ProgramOptions): Promise<ProgramReports> {
     const [{ Session }, { VERSION }] = await Promise.all([import('../session.js'), import('../version.js')]);
     const { segment, child, command, output, browser } = options;
     const session = new Session({ segment, pid: child, version: VERSION });
@@ -44,12 +55,13 @@ export class ProgramReports {
       `When the program ends, a report of its memory is written into ${output}${shown}.\n` +
         `For a report while it runs: kill -USR2 ${process.pid}`,
     );
-    return new ProgramReports(options, session);
+    return new ProgramReports(trackProgram, options, session);
   }
 
   /** The report at the program's end. A program that never began has none: Python has said why. */
   async writeLast(ending: Ending): Promise<void> {
     const { segment, python, browser } = this.#options;
+    await this.#last;
     if (!segment.counters().programBegan) {
       return;
     }
@@ -60,44 +72,41 @@ export class ProgramReports {
   }
 
   /** A report while the program goes on. */
-  async writeNow(): Promise<void> {
-    try {
-      await this.#write({ kind: 'completed' });
-    } catch (error) {
-      sayFailure('The report could not be made', error);
-    }
+  writeNow(): Promise<void> {
+    const report = this.#last
+      .then(() => this.#write({ kind: 'completed' }))
+      .then(
+        () => undefined,
+        (error: unknown) => {
+          sayFailure('The report could not be made', error);
+        },
+      );
+    this.#last = report;
+    return report;
+  }
+
+  close(): void {
+    this.#session.giveUp();
   }
 
   /** @returns the page's path; null if there is none. */
-  async #write(outcome: Parameters<Session['report']>[0]): Promise<string | null> {
-    const { output } = this.#options;
-    const { path, problem } = this.#directory();
-    const report = await this.#session.report(outcome, path);
-    const failure = problem ?? report.filesProblem;
-    if (report.filesProblem !== null && problem === null) {
-      // A full disk, most likely. The run must not be lost for that.
-      const elsewhere = await this.#session.report(outcome, makeTemporaryReportDirectory());
-      return this.#tell(elsewhere.files, report.filesProblem);
-    }
-    return this.#tell(report.files, failure === null ? null : `${output}: ${failure}`);
-  }
-
-  #directory(): { readonly path: string; readonly problem: string | null } {
+  async #write(outcome: ReportOutcome): Promise<string | null> {
+    let directory: string;
+    let problem: string;
     try {
-      return { path: makeReportDirectory(this.#options.output, new Date()), problem: null };
+      directory = makeReportDirectory(this.#options.output, new Date());
+      const report = await this.#session.report(outcome, directory);
+      if (report.filesProblem === null) {
+        return tellReport(report);
+      }
+      problem = report.filesProblem;
+      removeIfEmpty(directory);
     } catch (error) {
-      return { path: makeTemporaryReportDirectory(), problem: String(error) };
+      problem = `no directory can be made in ${this.#options.output}: ${reasonOf(error)}`;
     }
-  }
-
-  #tell(files: readonly string[], problem: string | null): string | null {
-    const page = files.find((file) => file.endsWith('.html')) ?? null;
-    if (problem !== null) {
-      say(problem);
-    }
-    if (page !== null) {
-      say(`Wrote the report: ${page}`);
-    }
-    return page;
+    // A full disk, most likely. The run must not be lost for that.
+    say(problem);
+    const elsewhere = makeTemporaryReportDirectory();
+    return tellReport(await this.#session.report(outcome, elsewhere));
   }
 }

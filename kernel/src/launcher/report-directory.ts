@@ -1,5 +1,5 @@
 /** Where a report goes: a new directory, named by the local time, below the one that the user chose. */
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -27,6 +27,15 @@ export function makeReportDirectory(base: string, now: Date): string {
 /** For this user only, as anybody can look into the directory above. */
 export function makeTemporaryReportDirectory(): string {
   return mkdtempSync(join(tmpdir(), 'fil-result-'));
+}
+
+/** An empty directory would be taken for a report. */
+export function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Some file could be written.
+  }
 }
 
 /** `2026-11-22T11-43-47_474`: sorts by time, and is a file name everywhere. */

@@ -86,8 +86,8 @@ function environmentOf(options: ChildOptions): NodeJS.ProcessEnv {
     [addon.environmentNames.segmentDescriptor]: String(SEGMENT_DESCRIPTOR),
     [addon.environmentNames.parentPid]: String(process.pid),
     JPY_PARENT_PID: String(process.pid),
-    FIL_CONTROL_ENDPOINT: control.endpoint,
-    FIL_CONTROL_KEY: control.key,
+    [addon.environmentNames.controlEndpoint]: control.endpoint,
+    [addon.environmentNames.controlKey]: control.key,
     FIL_CLIENT_CONNECTION_FILE: options.clientConnectionFile,
   };
 }
