@@ -101,13 +101,18 @@ class ControlClient:
         """
         self._ask({"type": "cancel"}, ANSWER_SECONDS)
 
-    def end(self, outcome: Outcome) -> Report:
+    def end(self, outcome: Outcome, observed: Mapping[str, object] | None = None) -> Report:
         """Announces that tracking has ended and returns the report.
+
+        Args:
+            outcome: how the profiled code ended.
+            observed: what this process knows beside its memory, as in `schema/observed.ts`.
 
         Raises:
             ControlError: if there is none.
         """
-        reply = self._ask({"type": "end", "outcome": outcome}, REPORT_SECONDS)
+        known = {} if observed is None else {"observed": observed}
+        reply = self._ask({"type": "end", "outcome": outcome, **known}, REPORT_SECONDS)
         return {
             "type": "report",
             "id": reply["id"],

@@ -19,6 +19,7 @@ from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, Intera
 from filprofiler import _control
 from filprofiler._cells import KnownCells
 from filprofiler._control import Outcome
+from filprofiler._observed import Observer
 from filprofiler._profiling import Profile, ProfilingError, writable_directory
 from filprofiler._request import Request, is_inside_cell, parse_cell, parse_metadata, parse_options, without_magic
 
@@ -37,8 +38,9 @@ _RUN_CELL = tuple(
 class _Cell:
     """A cell that asked to be profiled, while it runs."""
 
-    def __init__(self, info: ExecutionInfo, begin: Callable[[], Profile | None]) -> None:
+    def __init__(self, info: ExecutionInfo, number: int | None, begin: Callable[[], Profile | None]) -> None:
         self.info = info
+        self.number = number
         self.profile: Profile | None = None
         self._begin: Callable[[], Profile | None] | None = begin
         self._thread = threading.get_ident()
@@ -69,6 +71,7 @@ class CellProfiler:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._cells = KnownCells(shell)
+        self._observer = Observer(shell)
         self._state = _ThreadState()
         self._events: list[tuple[str, Callable[..., None]]] = [
             ("pre_run_cell", self._before_cell),
@@ -80,6 +83,8 @@ class CellProfiler:
         """Begins to look at cells."""
         # First, before IPython's own that want a cell magic in the first line.
         self._shell.input_transformers_cleanup.insert(0, without_magic)
+        # Before our own events: at the end of a profiled cell it is known what the cell has made.
+        self._observer.install()
         for event, callback in self._events:
             self._shell.events.register(event, callback)
         self._shell.register_magic_function(self.filprofile, "cell", "filprofile")
@@ -89,6 +94,7 @@ class CellProfiler:
         self._shell.input_transformers_cleanup.remove(without_magic)
         for event, callback in self._events:
             self._shell.events.unregister(event, callback)
+        self._observer.remove()
         self._shell.magics_manager.magics["cell"].pop("filprofile", None)
 
     def filprofile(self, line: str, cell: str) -> Any:
@@ -114,7 +120,7 @@ class CellProfiler:
             raise
         finally:
             if profile is not None:
-                self._end(profile, outcome)
+                self._end(profile, outcome, number)
         return result
 
     def _before_cell(self, info: ExecutionInfo) -> None:
@@ -128,7 +134,7 @@ class CellProfiler:
         if not request.is_empty:
             # The counter has been raised already for a cell that gets a number.
             number = self._shell.execution_count - 1 if info.store_history else None
-            cell = _Cell(info, lambda: self._begin(request, number, info.cell_id, _RUN_CELL))
+            cell = _Cell(info, number, lambda: self._begin(request, number, info.cell_id, _RUN_CELL))
             self._state.cell = cell
             self._shell.ast_transformers.append(cell)
 
@@ -152,7 +158,7 @@ class CellProfiler:
         self._state.cell = None
         self._shell.ast_transformers.remove(cell)
         if cell.profile is not None:
-            self._end(cell.profile, _outcome(result))
+            self._end(cell.profile, _outcome(result), cell.number)
 
     def _begin(
         self, request: Request, number: int | None, cell_id: str | None, boundaries: tuple[CodeType, ...]
@@ -171,9 +177,9 @@ class CellProfiler:
             _say(f"this cell runs without being profiled: {reason}.")
             return None
 
-    def _end(self, profile: Profile, outcome: Outcome) -> None:
+    def _end(self, profile: Profile, outcome: Outcome, number: int | None) -> None:
         try:
-            report = profile.report(outcome)
+            report = profile.report(outcome, lambda: self._observer.observe(number))
         except ProfilingError as reason:
             _say(f"there is no report: {reason}.")
             return

@@ -102,15 +102,20 @@ class Profile:
             self._restore_pools()
             self._restore_pools = None
 
-    def report(self, outcome: Outcome) -> Report:
+    def report(self, outcome: Outcome, observe: Callable[[], Mapping[str, object]] | None = None) -> Report:
         """Ends the profile and returns its report.
+
+        Args:
+            outcome: how the profiled code ended.
+            observe: tells, when tracking has ended, what this process knows beside its memory: an `Observed` of
+                `schema/observed.ts`.
 
         Raises:
             ProfilingError: if there is none.
         """
         try:
             self.stop()
-            return self._client.end(outcome)
+            return self._client.end(outcome, None if observe is None else _observed(observe))
         except (_control.ControlError, _tracker.TrackerError) as error:
             raise ProfilingError(str(error)) from error
         finally:
@@ -126,3 +131,10 @@ class Profile:
             pass
         finally:
             _one_at_a_time.release()
+
+
+def _observed(observe: Callable[[], Mapping[str, object]]) -> Mapping[str, object] | None:
+    try:
+        return observe()
+    except Exception:  # noqa: BLE001 (it asks objects of any library; a report without it is better than none)
+        return None

@@ -7,6 +7,7 @@
  * The JSON Schema in `control.schema.json`, generated from here, is what the Python side is tested against.
  */
 import * as z from 'zod/mini';
+import { Observed } from './observed.js';
 import { Subject } from './report.js';
 
 /** Raised whenever either side would misunderstand the other. */
@@ -66,6 +67,8 @@ export const ControlRequest = z.discriminatedUnion('type', [
     type: z.literal('end'),
     id,
     outcome: z.enum(['completed', 'error', 'interrupted']),
+    /** Absent where there is nobody to ask, as in a program without cells. */
+    observed: z.optional(Observed),
   }),
 ]);
 export type ControlRequest = z.infer<typeof ControlRequest>;

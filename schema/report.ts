@@ -4,6 +4,7 @@
  */
 import * as z from 'zod/mini';
 import { column, numbers, oneOf, strings, wholeNumbers } from './column-schema.js';
+import { Observed } from './observed.js';
 
 /** The MIME type under which a report is displayed and stored in a notebook; its data is an {@link ReportEnvelope}. */
 export const REPORT_MIME_TYPE = 'application/vnd.fil.memory-profile+json';
@@ -100,6 +101,9 @@ const Note = z.object({
   text: z.string(),
 });
 
+/** How much memory there was for the process: that of its container, or of the machine. */
+const MemoryLimit = z.object({ of: z.enum(['container', 'machine']), bytes });
+
 /** A report, as it is drawn. All byte counts are exact unless `notes` says otherwise. */
 export const Report = z.object({
   version: z.literal(REPORT_VERSION),
@@ -118,6 +122,10 @@ export const Report = z.object({
    * null if the process had ended.
    */
   resident: z.optional(z.nullable(z.object({ peakBytes: bytes, isExact: z.boolean(), endBytes: z.nullable(bytes) }))),
+  /** Null where it could not be read; absent in reports of older versions. */
+  memoryLimit: z.optional(z.nullable(MemoryLimit)),
+  /** What the process itself told at the end; absent where it could not, as after its death. */
+  observed: z.optional(Observed),
   /** ISO 8601, UTC. */
   startedAt: z.string(),
   durationSeconds: seconds,
@@ -131,6 +139,7 @@ export const Report = z.object({
 export type Report = z.infer<typeof Report>;
 export type ReportSubject = Report['subject'];
 export type ReportOutcome = Report['outcome'];
+export type MemoryLimit = z.infer<typeof MemoryLimit>;
 export type ReportNote = Report['notes'][number];
 export type FrameKind = Report['frames']['kind'][number];
 

@@ -3,6 +3,7 @@
  */
 import { at } from './columns.js';
 import { type Frame, frameAt, isUserCode, placeLabel } from './places.js';
+import type { Variable } from './observed.js';
 import type { Report } from './report.js';
 import { formatBytes, formatSeconds, formatShare } from './units.js';
 import { say } from './words.js';
@@ -131,13 +132,17 @@ export function topLines(report: Report, most: number): Line[] {
 }
 
 /**
- * The answer in two lines: the peak and its parts; the line that held most of it, if one did, and how the run went. A third, if there
- * is any, says how much of it was mapped.
+ * The answer in words, a line each: the peak and its parts; the line that held most of it, if one did; how the run went; and, if any of
+ * it was mapped, how much.
  */
 export function headline(report: Report): Phrase[][] {
-  const run: Phrase = { kind: 'soft', text: runInWords(report) };
+  return [...answer(report), ...circumstances(report)];
+}
+
+/** The peak and its parts, and the line that held most of it. */
+export function answer(report: Report): Phrase[][] {
   if (report.peakBytes === 0) {
-    return [[{ kind: 'strong', text: say('No memory was allocated') }], [run]];
+    return [[{ kind: 'strong', text: say('No memory was allocated') }]];
   }
   const { residentBeforeBytes, keptBytes, temporaryBytes } = splitPeak(report);
   const before =
@@ -148,9 +153,13 @@ export function headline(report: Report): Phrase[][] {
       { kind: 'strong', text: say('Peak %1', formatBytes(report.peakBytes)) },
       { kind: 'plain', text: parts },
     ],
-    [...dominantLineInWords(report), run],
-    ...mappedLines(report),
+    ...dominantLineInWords(report),
   ];
+}
+
+/** How the run went, and what kind of memory it was. */
+export function circumstances(report: Report): Phrase[][] {
+  return [[{ kind: 'soft', text: runInWords(report) }], ...mappedLines(report)];
 }
 
 /** How much of the peak is no memory of the program's own. */
@@ -163,22 +172,17 @@ function mappedLines(report: Report): Phrase[][] {
   return words === '' ? [] : [[{ kind: 'soft', text: say('Of the peak %1.', words) }]];
 }
 
-function dominantLineInWords(report: Report): Phrase[] {
+function dominantLineInWords(report: Report): Phrase[][] {
   const line = dominantLine(report);
   if (line === null) {
     return [];
   }
-  const phrases: Phrase[] = [
-    {
-      kind: 'plain',
-      text: say('%1 at %2', formatShare(line.bytes, report.peakBytes), placeLabel(line.frame, report.subject)),
-    },
-  ];
+  const share = formatShare(line.bytes, report.peakBytes);
+  const phrases: Phrase[] = [{ kind: 'plain', text: say('%1 at %2', share, placeLabel(line.frame, report.subject)) }];
   if (line.frame.sourceLine !== '') {
     phrases.push({ kind: 'plain', text: ': ' }, { kind: 'code', text: inShort(line.frame.sourceLine) });
   }
-  phrases.push({ kind: 'soft', text: ' · ' });
-  return phrases;
+  return [phrases];
 }
 
 /** A source line as far as it fits into a sentence. */
@@ -187,18 +191,36 @@ function inShort(sourceLine: string): string {
   return characters.length <= LONGEST_CODE ? sourceLine : `${characters.slice(0, LONGEST_CODE - 1).join('')}…`;
 }
 
-/** `4.8 s · ended with an error`. */
-function runInWords({ durationSeconds, outcome }: Report): string {
-  const duration = formatSeconds(durationSeconds);
+/** `4.8 s · ended with an error · up to 71 % of this container's 5.2 GiB`. */
+function runInWords(report: Report): string {
+  const parts = [formatSeconds(report.durationSeconds)];
+  const outcome = outcomeInWords(report);
+  if (outcome !== '') {
+    parts.push(outcome);
+  }
+  const { memoryLimit, resident, peakBytes } = report;
+  if (memoryLimit && resident && peakBytes > 0) {
+    const share = formatShare(resident.peakBytes, memoryLimit.bytes);
+    const whole = formatBytes(memoryLimit.bytes);
+    parts.push(
+      memoryLimit.of === 'container'
+        ? say("up to %1 of this container's %2", share, whole)
+        : say("up to %1 of this machine's %2", share, whole),
+    );
+  }
+  return parts.join(' · ');
+}
+
+function outcomeInWords({ outcome }: Report): string {
   switch (outcome.kind) {
     case 'completed':
-      return duration;
+      return '';
     case 'error':
-      return `${duration} · ${say('ended with an error')}`;
+      return say('ended with an error');
     case 'interrupted':
-      return `${duration} · ${say('was interrupted')}`;
+      return say('was interrupted');
     case 'died':
-      return `${duration} · ${say('the process died')}`;
+      return say('the process died');
   }
 }
 
@@ -232,6 +254,45 @@ export function residentStatement({ peakBytes, residentBeforeBytes, resident }: 
         grew,
         formatBytes(-difference),
       );
+}
+
+/** Smaller variables are not named beside a part of the peak. */
+const SMALLEST_NAMED_SHARE = 0.05;
+const MOST_NAMED = 3;
+
+/** The variables that hold what was in use before, and what the run keeps; most bytes first, by their first names. */
+export function namedHolders(report: Report): { readonly before: Holders; readonly kept: Holders } {
+  const { subject, observed, residentBeforeBytes } = report;
+  const own = subject.kind === 'cell' ? subject.executionCount : null;
+  const variables = observed?.variables ?? [];
+  const { keptBytes } = splitPeak(report);
+  return {
+    before: holders(
+      variables.filter(({ cell }) => cell !== own),
+      residentBeforeBytes ?? 0,
+    ),
+    kept: holders(
+      variables.filter(({ cell }) => own !== null && cell === own),
+      keptBytes,
+    ),
+  };
+}
+
+/** Variables that hold a part of the memory. */
+export interface Holders {
+  /** The largest. */
+  readonly names: readonly string[];
+  /** All with their sizes, for who wants to know more. */
+  readonly all: readonly string[];
+}
+
+function holders(variables: readonly Variable[], wholeBytes: number): Holders {
+  const large = variables.filter(({ bytes, names }) => bytes >= SMALLEST_NAMED_SHARE * wholeBytes && names.length > 0);
+  const named = large.map(({ names, bytes }): [string, string] => [names[0] ?? '', formatBytes(bytes)]);
+  return {
+    names: named.slice(0, MOST_NAMED).map(([name]) => name),
+    all: named.map(([name, bytes]) => `${name} ${bytes}`),
+  };
 }
 
 /** Says what the picture leaves out; null if it leaves out nothing. */

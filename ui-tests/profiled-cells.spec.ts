@@ -39,7 +39,9 @@ test('running the example shows a report under each profiled cell', async () => 
   await expect(report.locator('.fil-headline')).toContainText(
     /Peak [\d.]+ [KMG]iB on top of [\d.]+ [MG]iB in use before: .* is kept, .* was temporary\./,
   );
-  await expect(report.locator('.fil-subline')).toContainText(/\d\d % at line [23]: everything = /);
+  await expect(report.locator('.fil-headline')).toContainText(/\d\d % at line [23]: everything = /);
+  await expect(report.locator('.fil-subline')).toContainText(/ · up to [\d.]+ % of this (container|machine)'s /);
+  await expect(report.locator('.fil-split-legend')).toContainText(/in use before [\d.]+ MiB \(flights/);
   await expect(frame(report, /^Cell \[\d+\]/)).toBeVisible();
   await expect(frame(report, /line 3\s+everything = everything\.merge\(/)).toBeVisible();
 });
@@ -54,7 +56,7 @@ test('the second try holds less than the first', async () => {
 test('frames are as wide as their share, and redder the wider', async () => {
   const root = frame(report, /^Cell \[\d+\]/);
   const line = frame(report, /line 3\s+everything/);
-  const share = /(\d\d) % at line 3/.exec((await report.locator('.fil-subline').textContent()) ?? '')?.[1];
+  const share = /(\d\d) % at line 3/.exec((await report.locator('.fil-headline').textContent()) ?? '')?.[1];
   expect((100 * (await widthOf(line))) / (await widthOf(root))).toBeCloseTo(Number(share), -0.7);
   expect(Number(await root.getAttribute('data-heat'))).toBeGreaterThan(Number(await line.getAttribute('data-heat')));
 });

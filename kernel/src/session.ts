@@ -4,8 +4,10 @@
  */
 import type { CellSource, ControlReply, ControlRequest } from '../../schema/control.js';
 import { CONTROL_VERSION } from '../../schema/control.js';
+import type { Observed } from '../../schema/observed.js';
 import type { Report, ReportOutcome } from '../../schema/report.js';
 import type { Segment, Snapshot } from './addon.js';
+import { memoryLimit } from './memory-limit.js';
 import { perform, type ReportOutput } from './report-job.js';
 import type { ReportContext } from './report/build.js';
 import { ResidentMemory } from './resident.js';
@@ -58,7 +60,7 @@ export class Session {
         return {
           type: 'report',
           id: request.id,
-          ...(await this.end({ kind: request.outcome })),
+          ...(await this.end({ kind: request.outcome }, request.observed)),
         };
     }
   }
@@ -106,13 +108,14 @@ export class Session {
    * The profile ended, or its process died. Until the report is made it counts as running, so that it can be made again if the process
    * dies meanwhile. Its files go to the directory that it was begun with.
    *
+   * @param observed what the process told at the end.
    * @throws {Error} if none was running, or the segment can't be read.
    */
-  async end(outcome: ReportOutcome): Promise<ReportOutput> {
+  async end(outcome: ReportOutcome, observed?: Observed): Promise<ReportOutput> {
     const profile = this.#profile;
     try {
       profile?.timeline.stop();
-      return await this.report(outcome, profile?.request.outputDirectory ?? null);
+      return await this.report(outcome, profile?.request.outputDirectory ?? null, observed);
     } finally {
       this.#profile = null;
     }
@@ -122,9 +125,10 @@ export class Session {
    * The report of the running profile up to now; it goes on.
    *
    * @param outputDirectory an existing directory for the report's files, absolute; null for none.
+   * @param observed what the process told.
    * @throws {Error} if none is running, or the segment can't be read.
    */
-  report(outcome: ReportOutcome, outputDirectory: string | null): Promise<ReportOutput> {
+  report(outcome: ReportOutcome, outputDirectory: string | null, observed?: Observed): Promise<ReportOutput> {
     const profile = this.#profile;
     if (profile === null) {
       throw new Error('No profile is running, so there is no report of it.');
@@ -132,7 +136,7 @@ export class Session {
     const snapshot = this.#options.segment.snapshot();
     return perform({
       snapshot,
-      context: this.#contextOf(profile, snapshot, outcome, profile.timeline.points()),
+      context: { ...this.#contextOf(profile, snapshot, outcome, profile.timeline.points()), observed },
       outputDirectory,
     });
   }
@@ -151,6 +155,8 @@ export class Session {
       workingDirectory: this.#hello?.workingDirectory ?? process.cwd(),
       residentBeforeBytes: profile.resident.beforeBytes,
       resident: profile.resident.soFar(),
+      memoryLimit: memoryLimit(),
+      observed: undefined,
       startedAt: profile.startedAt,
       durationSeconds: Math.max(0, snapshot.endedAtSeconds - snapshot.beganAtSeconds),
       timeline,

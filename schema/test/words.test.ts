@@ -2,7 +2,15 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type Frame, isUserCode, libraryOf, placeLabel, shortFile, withoutInstallation } from '../places.js';
 import { parseReport, type Report } from '../report.js';
-import { dominantLine, headline, pruningStatement, residentStatement, splitPeak, topLines } from '../summary.js';
+import {
+  dominantLine,
+  headline,
+  namedHolders,
+  pruningStatement,
+  residentStatement,
+  splitPeak,
+  topLines,
+} from '../summary.js';
 import { formatBytes, formatSeconds, formatShare } from '../units.js';
 
 function fixture(name: string): Report {
@@ -96,7 +104,8 @@ describe('the answer in words', () => {
   test('names the peak, its parts and the line that held most of it', () => {
     expect(words(fixture('pandas'))).toBe(
       'Peak 1.9 GiB on top of 512.0 MiB in use before: 1.0 GiB is kept, 907.0 MiB was temporary.\n' +
-        '63 % at line 3: late = merged[merged.dep_delay > 15].copy().sort_values("dep_delay") · 4.8 s',
+        '63 % at line 3: late = merged[merged.dep_delay > 15].copy().sort_values("dep_delay")\n' +
+        "4.8 s · up to 43 % of this container's 5.2 GiB",
     );
   });
 
@@ -122,8 +131,26 @@ describe('the answer in words', () => {
     expect(splitPeak(report)).toEqual({ residentBeforeBytes: null, keptBytes: report.peakBytes, temporaryBytes: 0 });
   });
 
+  test('tells how much of the machine that was, where its memory is known', () => {
+    const report = fixture('pandas');
+    expect(words({ ...report, memoryLimit: { of: 'machine', bytes: 8 * 2 ** 30 } })).toMatch(
+      / up to 28 % of this machine's 8\.0 GiB$/,
+    );
+    expect(words({ ...report, memoryLimit: null })).toMatch(/\n4\.8 s$/);
+    expect(words({ ...report, resident: null })).toMatch(/\n4\.8 s$/);
+  });
+
+  test('names the variables that hold what was in use before, and what is kept', () => {
+    const report = fixture('pandas');
+    expect(namedHolders(report)).toEqual({
+      before: { names: ['flights', 'weather'], all: ['flights 380.0 MiB', 'weather 60.0 MiB'] },
+      kept: { names: ['merged', 'late'], all: ['merged 620.0 MiB', 'late 410.0 MiB'] },
+    });
+    expect(namedHolders(fixture('small'))).toEqual({ before: { names: [], all: [] }, kept: { names: [], all: [] } });
+  });
+
   test('tells how the run ended', () => {
-    expect(words({ ...fixture('small'), outcome: { kind: 'interrupted' } })).toMatch(/ · 250 ms · was interrupted$/);
+    expect(words({ ...fixture('small'), outcome: { kind: 'interrupted' } })).toMatch(/\n250 ms · was interrupted$/);
   });
 });
 

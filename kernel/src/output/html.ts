@@ -5,6 +5,7 @@
  */
 import { escapeUTF8 } from 'entities/escape';
 import { at } from '../../../schema/columns.js';
+import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines } from '../../../schema/summary.js';
@@ -28,15 +29,23 @@ export function toStaticHtml(report: Report): string {
   const pruned = pruningStatement(report);
   const resident = residentStatement(report);
   const remarks = [...report.notes.map((note) => note.text), ...[resident, pruned].filter((statement) => statement !== null)];
+  const facts = findings(report)
+    .slice(0, MOST_FINDINGS)
+    .map(({ statement, advice, evidence }) => findingHtml(statement, `${advice} ${evidence}`));
   const title = report.title === null ? '' : `<div><b>${escapeUTF8(report.title)}</b></div>`;
   return [
     '<div>',
     title,
     ...lines,
     report.peakBytes === 0 ? '' : table(report) + flamegraph(report),
+    ...facts,
     ...remarks.map((remark) => `<div style="opacity: 0.7">${escapeUTF8(remark)}</div>`),
     '</div>',
   ].join('');
+}
+
+function findingHtml(statement: string, more: string): string {
+  return `<div style="margin-top: 6px"><b>${escapeUTF8(statement)}</b> ${escapeUTF8(more.trim())}</div>`;
 }
 
 function phraseHtml({ kind, text }: Phrase): string {

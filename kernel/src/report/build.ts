@@ -4,10 +4,18 @@
  */
 import { at } from '../../../schema/columns.js';
 import type { CellSource } from '../../../schema/control.js';
-import { type Report, type ReportOutcome, type ReportSubject, REPORT_VERSION } from '../../../schema/report.js';
+import type { Observed } from '../../../schema/observed.js';
+import {
+  type MemoryLimit,
+  type Report,
+  type ReportOutcome,
+  type ReportSubject,
+  REPORT_VERSION,
+} from '../../../schema/report.js';
 import { type CallTree, callTreeAtPeak, shortenStacks, totalsOf } from './call-tree.js';
 import { FrameCatalog, OTHER_FRAME } from './frames.js';
 import { notesOf } from './notes.js';
+import { displayableObserved, withoutUnrelatedClues } from './observed.js';
 import { chooseNodes, FOR_NOTEBOOKS, type Limits } from './prune.js';
 import { inPreOrder } from './shown-tree.js';
 import type { Snapshot } from './snapshot.js';
@@ -25,6 +33,9 @@ export interface ReportContext {
   readonly workingDirectory: string;
   readonly residentBeforeBytes: number | null;
   readonly resident: Report['resident'];
+  readonly memoryLimit: MemoryLimit | null;
+  /** What the process told at the end; undefined where it could not. */
+  readonly observed: Observed | undefined;
   readonly startedAt: Date;
   readonly durationSeconds: number;
   readonly timeline: Report['timeline'];
@@ -86,6 +97,8 @@ export class ReportSource {
         retainedBytes: snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0),
         residentBeforeBytes: context.residentBeforeBytes,
         resident: context.resident,
+        memoryLimit: context.memoryLimit,
+        observed: context.observed === undefined ? undefined : displayableObserved(context.observed),
         startedAt: context.startedAt.toISOString(),
         durationSeconds: Math.max(0, context.durationSeconds),
         timeline: context.timeline,
@@ -111,9 +124,12 @@ export class ReportSource {
     const { isShown, leftOut } = chooseNodes(this.#tree, this.#totals, limits);
     const { frame, otherBytes, ...columns } = inPreOrder(this.#tree, this.#totals, isShown, this.#otherFrame);
     const { used, rows } = rowsOf(frame);
+    const frames = this.#tableOf(used);
+    const { observed } = this.#rest;
     return {
       ...this.#rest,
-      frames: this.#tableOf(used),
+      observed: observed === undefined ? undefined : withoutUnrelatedClues(observed, frames),
+      frames,
       tree: { ...columns, frame: rows },
       pruned: { nodes: leftOut + this.#leftOutBefore, bytes: otherBytes },
     };

@@ -92,7 +92,8 @@ describe('plain text', () => {
   test('has the headline and the top lines, most bytes first', () => {
     expect(forms(fixture('small')).text.split('\n')).toEqual([
       'Peak 150.0 MiB: 100.0 MiB is kept, 50.0 MiB was temporary.',
-      '67 % at line 2: x = np.ones((100, 2**20), "b") · 250 ms',
+      '67 % at line 2: x = np.ones((100, 2**20), "b")',
+      '250 ms',
       '',
       '  100.0 MiB    67 %  line 2  x = np.ones((100, 2**20), "b")',
       '   50.0 MiB    33 %  load  helpers.py:12',

@@ -57,6 +57,21 @@ const context = contextOf({
   cells: new Map([[CELL, { filename: CELL, executionCount: 7, source: SOURCE }]]),
   workingDirectory: '/nowhere',
   residentBeforeBytes: 512 * MIB,
+  resident: { peakBytes: 2300 * MIB, isExact: true, endBytes: 1600 * MIB },
+  memoryLimit: { of: 'container', bytes: Math.round(5.2 * 2 ** 30) },
+  observed: {
+    variables: [
+      { names: ['merged'], type: 'DataFrame', bytes: 620 * MIB, isWhole: true, cell: 7, line: 2 },
+      { names: ['late', 'worst'], type: 'DataFrame', bytes: 410 * MIB, isWhole: true, cell: 7, line: 3 },
+      { names: ['flights'], type: 'DataFrame', bytes: 380 * MIB, isWhole: true, cell: 2, line: 1 },
+      { names: ['weather'], type: 'DataFrame', bytes: 60 * MIB, isWhole: true, cell: 2, line: 2 },
+      { names: ['lookup'], type: 'dict', bytes: 2 * MIB, isWhole: false, cell: null, line: 0 },
+    ],
+    clues: [
+      { kind: 'copied-before-call', cell: 7, firstLine: 3, lastLine: 3, next: 'sort_values' },
+      { kind: 'grown-in-loop', cell: 2, firstLine: 5, lastLine: 5, loopLine: 4, name: 'all', call: 'concat' },
+    ],
+  },
   durationSeconds: 4.8,
 });
 
@@ -71,6 +86,8 @@ test('the pandas fixture is what this code makes of its call stacks (FIL_UPDATE_
   }
   expect(report).toEqual(parseReport(JSON.parse(readFileSync(fixture('pandas.json'), 'utf8'))));
   expect(report.peakBytes).toBe(STACKS.reduce((sum, stack) => sum + stack.peakBytes, 0));
+  // Of a line that is in no call stack.
+  expect(report.observed?.clues.map(({ kind }) => kind)).toEqual(['copied-before-call']);
 });
 
 test('the small fixture, which was made by hand, is what this code makes of its two call stacks', () => {
@@ -98,5 +115,6 @@ test('the small fixture, which was made by hand, is what this code makes of its 
     '  Cell [1]:3 (<module>) 52428800 0',
     '    /home/me/helpers.py:12 (load) 52428800 52428800',
   ]);
-  expect(report).toEqual(small);
+  // As it was made before reports had a limit.
+  expect(report).toEqual({ ...small, memoryLimit: null });
 });

@@ -95,6 +95,8 @@ export function contextOf(changes: Partial<ReportContext> = {}): ReportContext {
     workingDirectory: '/nowhere',
     residentBeforeBytes: 100 * 2 ** 20,
     resident: undefined,
+    memoryLimit: null,
+    observed: undefined,
     startedAt: new Date('2026-11-23T00:00:00Z'),
     durationSeconds: 1.5,
     timeline: { seconds: [], bytes: [] },

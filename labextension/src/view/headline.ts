@@ -2,19 +2,26 @@
  * The answer in words, and the peak's parts as a bar.
  */
 import type { Report } from '../../../schema/report.js';
-import { type Phrase, headline, splitPeak } from '../../../schema/summary.js';
+import { answer, circumstances, type Holders, namedHolders, type Phrase, splitPeak } from '../../../schema/summary.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
+
+const NOBODY: Holders = { names: [], all: [] };
 
 export function headlineElement(report: Report): HTMLElement {
   const parts: HTMLElement[] = [];
   if (report.title !== null) {
     parts.push(element('div', { class: 'fil-title' }, report.title));
   }
-  headline(report).forEach((phrases, nth) => {
-    parts.push(element('div', { class: nth === 0 ? 'fil-headline' : 'fil-subline' }, ...phrases.map(phraseElement)));
-  });
+  parts.push(
+    element(
+      'div',
+      { class: 'fil-headline' },
+      ...answer(report).flatMap((phrases) => [element('span', {}, ...phrases.map(phraseElement)), ' ']),
+    ),
+    ...circumstances(report).map((phrases) => element('div', { class: 'fil-subline' }, ...phrases.map(phraseElement))),
+  );
   if (report.peakBytes > 0) {
     parts.push(...splitElements(report));
   }
@@ -36,18 +43,25 @@ function phraseElement({ kind, text }: Phrase): Node | string {
 
 function splitElements(report: Report): HTMLElement[] {
   const { residentBeforeBytes, keptBytes, temporaryBytes } = splitPeak(report);
-  const parts = [
-    { name: 'before', words: say('in use before'), bytes: residentBeforeBytes ?? 0 },
-    { name: 'kept', words: say('kept'), bytes: keptBytes },
-    { name: 'temporary', words: say('temporary'), bytes: temporaryBytes },
+  const { before, kept } = namedHolders(report);
+  const parts: { name: string; words: string; bytes: number; holders: Holders }[] = [
+    { name: 'before', words: say('in use before'), bytes: residentBeforeBytes ?? 0, holders: before },
+    { name: 'kept', words: say('kept'), bytes: keptBytes, holders: kept },
+    { name: 'temporary', words: say('temporary'), bytes: temporaryBytes, holders: NOBODY },
   ].filter(({ bytes }) => bytes > 0);
   const bar = element('div', { class: 'fil-split', attributes: { 'aria-hidden': 'true' } });
   const legend = element('div', { class: 'fil-split-legend' });
-  for (const { name, words, bytes } of parts) {
+  for (const { name, words, bytes, holders } of parts) {
     const part = element('i', { class: `fil-part-${name}` });
     part.style.flexGrow = String(bytes);
     bar.append(part);
-    legend.append(element('span', {}, element('i', { class: `fil-part-${name}` }), `${words} ${formatBytes(bytes)}`));
+    const entry = element('span', {}, element('i', { class: `fil-part-${name}` }), `${words} ${formatBytes(bytes)}`);
+    if (holders.names.length > 0) {
+      const more = holders.all.length > holders.names.length ? ', …' : '';
+      entry.append(' (', element('code', {}, `${holders.names.join(', ')}${more}`), ')');
+      entry.title = holders.all.join(', ');
+    }
+    legend.append(entry);
   }
   return [bar, legend];
 }

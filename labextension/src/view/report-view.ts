@@ -3,8 +3,8 @@
  */
 import type { Frame } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { findings } from '../../../schema/findings.js';
 import { pruningStatement, residentStatement } from '../../../schema/summary.js';
+import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { deltaLevel, peakDelta } from '../../../schema/tree/compare.js';
@@ -354,18 +354,15 @@ function searchBox(): HTMLInputElement {
   });
 }
 
-/** The most that is said under the picture: more would hide it. */
-const MOST_FINDINGS = 2;
-
 function remarks(report: Report): HTMLElement[] {
   const facts = findings(report)
     .slice(0, MOST_FINDINGS)
-    .map(({ code, statement, evidence }) =>
+    .map(({ code, statement, advice, evidence }) =>
       element(
         'p',
         { class: 'fil-note fil-finding', attributes: { 'data-code': code } },
         element('strong', {}, statement),
-        ' ',
+        ` ${advice} `,
         element('span', { class: 'fil-soft' }, evidence),
       ),
     );
