@@ -14,6 +14,10 @@ class TrackerError(RuntimeError):
     """Tracking is not possible here; the message says why and what to do."""
 
 
+# inspect.CO_OPTIMIZED, without importing inspect into the user's process.
+_CO_OPTIMIZED = 1
+
+
 class _Frame(ctypes.Structure):
     """FilFrame of api.cpp."""
 
@@ -21,8 +25,10 @@ class _Frame(ctypes.Structure):
         ("code", ctypes.c_void_p),
         ("filename", ctypes.c_void_p),
         ("qualified_name", ctypes.c_void_p),
+        ("locals", ctypes.c_void_p),
         ("last_instruction", ctypes.c_int32),
         ("first_line", ctypes.c_int32),
+        ("flags", ctypes.c_uint32),
     ]
 
 
@@ -151,6 +157,9 @@ def _agree(row: _Frame, frame: FrameType, *, innermost: bool) -> bool:
         and row.filename == id(code.co_filename)
         and row.qualified_name == id(code.co_qualname)
         and row.first_line == code.co_firstlineno
+        and row.flags == code.co_flags
+        # Only bodies of modules and classes have their locals there before somebody asks.
+        and (code.co_flags & _CO_OPTIMIZED or row.locals == id(frame.f_locals))
         # The innermost frame has moved on since the walk.
         and (innermost or row.last_instruction == frame.f_lasti)
     )

@@ -95,6 +95,7 @@ const Note = z.object({
     'stacks-truncated',
     'allocator-replaced',
     'tracker-memory-exhausted',
+    'stacks-missing',
     'process-died',
     'live-snapshot',
   ]),

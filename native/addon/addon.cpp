@@ -86,6 +86,7 @@ Napi::Array degradations(Napi::Env env, std::uint32_t bits) {
       {segment::Degradation::stacks_truncated, "stacks-truncated"},
       {segment::Degradation::allocator_replaced, "allocator-replaced"},
       {segment::Degradation::tracker_memory_exhausted, "tracker-memory-exhausted"},
+      {segment::Degradation::stacks_missing, "stacks-missing"},
   };
   Napi::Array names = Napi::Array::New(env);
   for (const Named& each : all) {

@@ -33,7 +33,8 @@ export interface Counters {
 }
 
 /** What made figures approximate, each once. */
-export type Degradation = 'call-sites-full' | 'stacks-truncated' | 'allocator-replaced' | 'tracker-memory-exhausted';
+export type Degradation =
+  'call-sites-full' | 'stacks-truncated' | 'allocator-replaced' | 'tracker-memory-exhausted' | 'stacks-missing';
 
 /**
  * What a row of the code columns stands for. Of a mapping the file name is the file's path, or the shared memory's name (empty if it

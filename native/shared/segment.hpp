@@ -43,6 +43,8 @@ enum class Degradation : std::uint32_t {
   allocator_replaced = 1U << 2,
   /// No memory for our own tables: some blocks were not counted.
   tracker_memory_exhausted = 1U << 3,
+  /// No memory for a thread's call stack: its blocks are counted, but at the site that it inherited or at none.
+  stacks_missing = 1U << 4,
 };
 
 /// What a site holds. Written only by the ledger, under its exclusive lock.

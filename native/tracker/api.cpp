@@ -45,8 +45,10 @@ struct FilFrame {
   const void* code;
   const void* filename;
   const void* qualified_name;
+  const void* locals;
   std::int32_t last_instruction;
   std::int32_t first_line;
+  std::uint32_t flags;
 };
 
 /// Walks the calling thread's frames, innermost first, as the tracker does but reading through the kernel, so that
@@ -73,6 +75,7 @@ FIL_EXPORT std::int32_t fil_walk(FilFrame* frames, std::int32_t capacity) {
     const std::byte* instruction = nullptr;
     const std::byte* filename = nullptr;
     const std::byte* name = nullptr;
+    const std::byte* locals = nullptr;
     readable = read_own_memory(frame + layout.owner, &owner, 1);
     if (readable && owner < fil::python::first_owner_in_c) {
       FilFrame& row = frames[count];
@@ -80,13 +83,16 @@ FIL_EXPORT std::int32_t fil_walk(FilFrame* frames, std::int32_t capacity) {
       code = fil::python::Interpreter::untagged(code);
       readable = readable && read_pointer(frame, layout.instruction, instruction) &&
                  read_pointer(code, layout.filename, filename) && read_pointer(code, layout.qualified_name, name) &&
-                 read_own_memory(code + layout.first_line, &row.first_line, sizeof(row.first_line));
+                 read_own_memory(code + layout.first_line, &row.first_line, sizeof(row.first_line)) &&
+                 read_own_memory(code + layout.flags, &row.flags, sizeof(row.flags)) &&
+                 read_pointer(frame, layout.locals, locals);
       if (!readable) {
         break;
       }
       row.code = code;
       row.filename = filename;
       row.qualified_name = name;
+      row.locals = locals;
       row.last_instruction = static_cast<std::int32_t>(python.offset_in_code(code, instruction));
       ++count;
     }

@@ -1,5 +1,6 @@
 #include "block_table.hpp"
 
+#include "checks/checks.hpp"
 #include "system.hpp"
 
 namespace fil {
@@ -13,7 +14,9 @@ bool BlockTable::prepare() {
 
 template <class Entry>
 Entry* BlockTable::leaf(Entry*& slot, std::size_t bytes) {
-  slot = static_cast<Entry*>(system::reserve(bytes));
+  slot = fails(sizeof(Entry) == sizeof(std::uint32_t) ? Failpoint::small_leaf : Failpoint::large_leaf)
+             ? nullptr
+             : static_cast<Entry*>(system::reserve(bytes));
   if (slot == nullptr) {
     return nullptr;
   }

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "../shared/ids.hpp"
+#include "checks/checks.hpp"
 #include "exclusive.hpp"
 #include "range_map.hpp"
 
@@ -43,6 +44,10 @@ class BlockTable {
 
   /// Removes the block that starts at `address`; its `bytes` are 0 if none is known there.
   Block take(const ExclusiveGuard& guard, const void* address);
+
+  /// Calls `visit(Block)` for each. Reads the whole shadow, which takes milliseconds.
+  template <class Visit>
+  void for_each(const ExclusiveGuard& guard, Visit visit) const;
 
   /// Forgets all blocks and gives the memory back.
   void clear(const ExclusiveGuard& guard);
@@ -141,6 +146,24 @@ inline Block BlockTable::take(const ExclusiveGuard& guard, const void* pointer) 
   return huge_.empty() ? Block{SiteId::root, 0} : take_huge(guard, address);
 }
 
+template <class Visit>
+void BlockTable::for_each(const ExclusiveGuard& guard, Visit visit) const {
+  for (std::size_t region = first_region_; region <= last_region_; ++region) {
+    const Region& each = regions_[region];
+    for (std::size_t i = 0; each.small != nullptr && i < small_leaf_bytes / sizeof(*each.small); ++i) {
+      if (each.small[i] != 0) {
+        visit(small_block(each.small[i]));
+      }
+    }
+    for (std::size_t i = 0; each.large != nullptr && i < large_leaf_bytes / sizeof(*each.large); ++i) {
+      if (each.large[i] != 0) {
+        visit(large_block(each.large[i]));
+      }
+    }
+  }
+  huge_.for_each(guard, [&](const Range& range) { visit(Block{range.site, range.counted}); });
+}
+
 template <class Stale>
 bool BlockTable::put(const ExclusiveGuard& guard, const void* pointer, std::size_t requested, SiteId site,
                      Stale stale) {
@@ -164,8 +187,9 @@ bool BlockTable::put(const ExclusiveGuard& guard, const void* pointer, std::size
   }
   if (requested >= huge_limit) [[unlikely]] {
     huge_.remove(guard, address, requested, [&](const Range& gone) { stale(Block{gone.site, gone.counted}); });
-    return huge_.insert(
-        guard, Range{address, address + requested, static_cast<std::int64_t>(requested), site, Counting::whole});
+    return !fails(Failpoint::huge_blocks_full) &&
+           huge_.insert(
+               guard, Range{address, address + requested, static_cast<std::int64_t>(requested), site, Counting::whole});
   }
   std::uint64_t* entries = region.large != nullptr ? region.large : leaf(region.large, large_leaf_bytes);
   if (entries == nullptr) {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "checks/checks.hpp"
 #include "system.hpp"
 
 namespace fil {
@@ -71,13 +72,13 @@ CodeId CallTree::add_record(const void* key, std::size_t slot, segment::CodeKind
   segment::Header& header = view_.header();
   const std::uint32_t id = header.code_count.load(std::memory_order_relaxed);
   std::uint32_t offset = header.string_bytes.load(std::memory_order_relaxed);
-  if (id == segment::code_capacity || known_count_ >= known_capacity / 4 * 3) {
+  if (id == segment::code_capacity || known_count_ >= known_capacity / 4 * 3 || fails(Failpoint::codes_full)) {
     return CodeId::none;
   }
   const auto append = [&](auto write, std::uint32_t& start, std::uint32_t& bytes) {
     const std::size_t room = segment::string_capacity - offset;
     const std::size_t written = write(view_.strings() + offset, room);
-    if (written > room) {
+    if (written > room || fails(Failpoint::names_full)) {
       return false;
     }
     start = offset;
@@ -103,7 +104,7 @@ SiteId CallTree::add_alias(const ExclusiveGuard& guard, SiteId caller, CodeId id
                            std::uint32_t offset) {
   const std::int32_t line = id == CodeId::none ? 0 : reader_->line_at(code, offset);
   const SiteId site = site_of_line(guard, caller, id, line);
-  if (id != CodeId::none) {
+  if (id != CodeId::none && !fails(Failpoint::aliases_full)) {
     // A full alias table only costs time.
     aliases_.insert(guard, TripleMap::Key{caller, id, offset}, site);
   }
@@ -117,7 +118,7 @@ SiteId CallTree::site_of_line(const ExclusiveGuard& guard, SiteId caller, CodeId
     return site;
   }
   site = id == CodeId::none ? SiteId::root : add_site(guard, caller, id, line);
-  if (site == SiteId::root || !sites_by_line_.insert(guard, by_line, site)) {
+  if (site == SiteId::root || fails(Failpoint::sites_by_line_full) || !sites_by_line_.insert(guard, by_line, site)) {
     degrade(segment::Degradation::call_sites_full);
     return caller == SiteId::root ? SiteId::no_python_stack : caller;
   }
@@ -161,9 +162,10 @@ SiteId CallTree::moved_mapping_site(const ExclusiveGuard& guard, SiteId caller, 
 SiteId CallTree::add_site(const ExclusiveGuard&, SiteId caller, CodeId id, std::int32_t line) {
   segment::Header& header = view_.header();
   const std::uint32_t index = header.site_count.load(std::memory_order_relaxed);
-  if (index == segment::site_capacity) {
+  if (index == segment::site_capacity || fails(Failpoint::sites_full)) {
     return SiteId::root;
   }
+  invariant([&] { return index_of(caller) < index; }, "a call site's caller was there before it");
   view_.frames()[index] = segment::SiteFrame{index_of(caller), index_of(id), line, 0};
   header.site_count.store(index + 1, std::memory_order_release);  // pairs with the addon's snapshot
   return SiteId{index};

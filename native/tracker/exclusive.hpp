@@ -10,7 +10,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <type_traits>
 
+#include "checks/checks.hpp"
 #include "system.hpp"
 
 namespace fil {
@@ -29,6 +31,7 @@ class Exclusive {
     locked_.store(false, std::memory_order_relaxed);
     active_.store(false, std::memory_order_relaxed);
     biased_.store(false, std::memory_order_relaxed);
+    occupancy_.clear();
   }
 
  private:
@@ -42,6 +45,7 @@ class Exclusive {
       // Store before load, by the compiler here and for the processor by the membarrier in revoke().
       std::atomic_signal_fence(std::memory_order_seq_cst);
       if (biased_.load(std::memory_order_acquire)) [[likely]] {
+        pass(Mark::bias_taken);
         return Held::bias;
       }
       active_.store(false, std::memory_order_release);
@@ -51,6 +55,7 @@ class Exclusive {
         // Takes effect for the next event; this one holds the lock, and so must whoever comes without the GIL before
         // that.
         biased_.store(true, std::memory_order_release);
+        pass(Mark::bias_returned);
       }
       return Held::lock;
     }
@@ -83,6 +88,7 @@ class Exclusive {
     for (unsigned attempt = 0; active_.load(std::memory_order_acquire); ++attempt) {
       system::wait_a_little(attempt);
     }
+    pass(Mark::bias_revoked);
   }
 
   static constexpr std::uint32_t rebias_after = 256;
@@ -94,14 +100,35 @@ class Exclusive {
   /// Events of GIL holders since the last of another thread; guarded by locked_.
   std::uint32_t calm_events_ = 0;
   alignas(64) std::atomic<bool> locked_{false};
+
+  /// Who is inside, counted in the checked build only.
+  struct Uncounted {
+    void enter() {}
+    void leave() {}
+    void clear() {}
+  };
+  struct Counted {
+    void enter() {
+      invariant([&] { return inside.fetch_add(1, std::memory_order_acq_rel) == 0; }, "one thread at a time is inside");
+    }
+    void leave() { inside.fetch_sub(1, std::memory_order_acq_rel); }
+    void clear() { inside.store(0, std::memory_order_relaxed); }
+    std::atomic<int> inside{0};
+  };
+  [[no_unique_address]] std::conditional_t<is_checked_build, Counted, Uncounted> occupancy_;
 };
 
 /// Proof that the caller is alone. What an event changes takes it as a parameter, so that forgetting the lock does not
 /// compile.
 class ExclusiveGuard {
  public:
-  ExclusiveGuard(Exclusive& exclusive, Gil gil) : exclusive_(exclusive), held_(exclusive.acquire(gil)) {}
-  ~ExclusiveGuard() { exclusive_.release(held_); }
+  ExclusiveGuard(Exclusive& exclusive, Gil gil) : exclusive_(exclusive), held_(exclusive.acquire(gil)) {
+    exclusive_.occupancy_.enter();
+  }
+  ~ExclusiveGuard() {
+    exclusive_.occupancy_.leave();
+    exclusive_.release(held_);
+  }
   ExclusiveGuard(const ExclusiveGuard&) = delete;
   ExclusiveGuard& operator=(const ExclusiveGuard&) = delete;
 

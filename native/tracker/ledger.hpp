@@ -6,6 +6,7 @@
 #pragma once
 
 #include "../shared/segment.hpp"
+#include "checks/checks.hpp"
 #include "exclusive.hpp"
 
 namespace fil {
@@ -31,6 +32,13 @@ class Ledger {
       site.saved_bytes.store(held, std::memory_order_release);
       site.generation.store(generation, std::memory_order_release);  // pairs with bytes_at_peak
     }
+    invariant(
+        [&] {
+          return site.generation.load(std::memory_order_relaxed) <= header_->generation.load(std::memory_order_relaxed);
+        },
+        "a site's generation is at most the header's");
+    invariant([&] { return held + delta >= 0; }, "a site holds no less than nothing");
+    invariant([&] { return total >= 0; }, "the program holds no less than nothing");
     site.current_bytes.store(held + delta, std::memory_order_release);
     header_->current_bytes.store(total, std::memory_order_relaxed);
     if (total > header_->peak_bytes.load(std::memory_order_relaxed)) {

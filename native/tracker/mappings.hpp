@@ -50,6 +50,12 @@ class Mappings {
   void measure_now_and_then(const ExclusiveGuard& guard, Ledger& ledger);
   void measure_all(const ExclusiveGuard& guard, Ledger& ledger);
 
+  /// Calls `visit(const Range&)` for each.
+  template <class Visit>
+  void for_each(const ExclusiveGuard& guard, Visit visit) const {
+    ranges_.for_each(guard, visit);
+  }
+
   void clear(const ExclusiveGuard& guard);
 
  private:

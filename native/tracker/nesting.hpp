@@ -2,6 +2,8 @@
 // own) is not counted again.
 #pragma once
 
+#include "checks/checks.hpp"
+
 namespace fil {
 
 /// One level of hooked calls of this thread. Every recording function takes it, so that forgetting the check does not
@@ -9,7 +11,10 @@ namespace fil {
 class Nesting {
  public:
   Nesting() { ++depth_; }
-  ~Nesting() { --depth_; }
+  ~Nesting() {
+    invariant([] { return depth_ != 0; }, "every level of nesting that is left was entered");
+    --depth_;
+  }
   Nesting(const Nesting&) = delete;
   Nesting& operator=(const Nesting&) = delete;
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../shared/environment.hpp"
+#include "checks/checks.hpp"
 #include "nesting.hpp"
 #include "process.hpp"
 #include "python/program_start.hpp"
@@ -94,8 +95,12 @@ void detach_in_child() {
     return;
   }
   prepare_thread_stacks();
-  pthread_atfork(nullptr, nullptr, detach_in_child);
-  tracker.attach();
+  if (pthread_atfork(nullptr, nullptr, detach_in_child) == 0 && !fails(Failpoint::watch_forks)) {
+    tracker.attach();
+  } else {
+    // A forked child would write into its parent's figures.
+    tracker.run_untracked("The C library has no memory to notice forks.");
+  }
   stay_with_parent();
   keep_setting(environment::control_endpoint, control_endpoint);
   keep_setting(environment::control_key, control_key);

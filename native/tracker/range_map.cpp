@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "checks/checks.hpp"
 #include "system.hpp"
 
 namespace fil {
@@ -29,7 +30,9 @@ std::size_t RangeMap::first_after(std::uintptr_t address) const {
 bool RangeMap::insert_at(std::size_t index, const Range& range) {
   if (count_ == capacity_) {
     const std::size_t larger = capacity_ == 0 ? first_capacity : 2 * capacity_;
-    auto* moved = larger <= max_capacity ? static_cast<Range*>(system::reserve(larger * sizeof(Range))) : nullptr;
+    auto* moved = larger <= max_capacity && !fails(Failpoint::ranges_full)
+                      ? static_cast<Range*>(system::reserve(larger * sizeof(Range)))
+                      : nullptr;
     if (moved == nullptr) {
       return false;
     }
@@ -70,7 +73,9 @@ Range RangeMap::part(const Range& of, std::uintptr_t from, std::uintptr_t to) {
 }
 
 bool RangeMap::insert(const ExclusiveGuard&, Range range) {
-  return insert_at(first_after(range.start), range);
+  const std::size_t index = first_after(range.start);
+  invariant([&] { return index == count_ || range.end <= ranges_[index].start; }, "ranges don't overlap");
+  return insert_at(index, range);
 }
 
 Range* RangeMap::find(const ExclusiveGuard&, std::uintptr_t address) {

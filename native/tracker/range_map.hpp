@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "../shared/ids.hpp"
+#include "checks/checks.hpp"
 #include "exclusive.hpp"
 
 namespace fil {
@@ -68,6 +69,14 @@ class RangeMap {
   template <class Removed>
   void remove(const ExclusiveGuard& guard, std::uintptr_t start, std::size_t bytes, Removed removed);
 
+  /// Calls `visit(const Range&)` for each range.
+  template <class Visit>
+  void for_each(const ExclusiveGuard&, Visit visit) const {
+    for (std::size_t i = 0; i < count_; ++i) {
+      visit(ranges_[i]);
+    }
+  }
+
   void clear(const ExclusiveGuard&);
 
  private:
@@ -103,6 +112,7 @@ void RangeMap::remove(const ExclusiveGuard&, std::uintptr_t start, std::size_t b
     gone.counted = before.counted - front.counted - behind.counted;
     removed(static_cast<const Range&>(gone));
     if (front.start < front.end) {
+      pass(Mark::range_cut_in_two);
       ranges_[index++] = front;
       if (behind.start < behind.end && !insert_at(index, behind)) {
         removed(behind);

@@ -1,8 +1,11 @@
 #include "real_functions.hpp"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "checks/checks.hpp"
 #include "system.hpp"
 
 namespace fil {
@@ -15,19 +18,48 @@ bool resolving = false;
 
 void* early_block(size_t size) {
   const size_t rounded = (size + 15) & ~size_t{15};
-  if (rounded < size || rounded > sizeof(early_arena) - early_used) {
+  if (rounded < size || rounded > sizeof(early_arena) - early_used || fails(Failpoint::early_arena_full)) {
     return nullptr;
   }
+  pass(Mark::early_block_given);
   void* block = early_arena + early_used;
   early_used += rounded;
   return block;
 }
 
+/// Stands for a function that the C library does not have, towards a program that asked whether there is one: the
+/// interposer says yes.
+template <class Result, class... Arguments>
+Result missing(Arguments...) {
+  errno = ENOSYS;
+  if constexpr (__is_same(Result, void*)) {
+    // Of the functions that return an address only mmap and mmap64 take six arguments.
+    return sizeof...(Arguments) == 6 ? MAP_FAILED : nullptr;
+  } else if constexpr (__is_same(Result, int)) {
+    return ENOSYS;
+  }
+}
+template <class Result, class... Arguments>
+auto missing_like(Result (*)(Arguments...)) -> Result (*)(Arguments...) {
+  return missing<Result, Arguments...>;
+}
+
+/// For the failpoint: which function of hooks.def is missing.
+[[maybe_unused]] bool made_missing(unsigned number) {
+  if constexpr (is_checked_build) {
+    return fails(Failpoint::missing_function) && checks::value_of(Failpoint::missing_function) == number;
+  }
+  return false;
+}
+
 void resolve_all() {
   resolving = true;
-#define FIL_HOOK(name, result, parameters, arguments)                                 \
-  if (auto found = reinterpret_cast<result(*) parameters>(dlsym(RTLD_NEXT, #name))) { \
-    real.name = found;                                                                \
+  [[maybe_unused]] unsigned number = 0;
+#define FIL_HOOK(name, result, parameters, arguments)                                       \
+  {                                                                                         \
+    auto found = reinterpret_cast<result(*) parameters>(dlsym(RTLD_NEXT, #name));           \
+    real.name = found == nullptr || made_missing(number) ? missing_like(real.name) : found; \
+    ++number;                                                                               \
   }
 #include "hooks.def"
 #undef FIL_HOOK
@@ -62,9 +94,6 @@ size_t bytes_asked(Rest...) {
       return while_resolving<result>(bytes_asked arguments); \
     }                                                        \
     resolve_all();                                           \
-    if (real.name == resolve_##name) {                       \
-      system::refuse(1, "This C library has no " #name "."); \
-    }                                                        \
     return real.name arguments;                              \
   }
 #include "hooks.def"

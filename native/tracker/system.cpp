@@ -7,11 +7,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "checks/checks.hpp"
 #include "errno_kept.hpp"
 
 namespace fil::system {
@@ -27,12 +29,21 @@ void* map(std::size_t bytes, int flags, int descriptor) {
 }  // namespace
 
 void* reserve(std::size_t bytes) {
-  return map(bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+  return fails(Failpoint::reserve) ? nullptr : map(bytes, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 }
 
 void discard(void* address, std::size_t bytes) {
   const ErrnoKept kept;
-  syscall(SYS_madvise, address, bytes, MADV_DONTNEED);
+  if (!fails(Failpoint::discard) && syscall(SYS_madvise, address, bytes, MADV_DONTNEED) == 0) [[likely]] {
+    return;
+  }
+  // Pages that the program has locked (mlockall) can't be dropped, only replaced. What stays behind would be taken for
+  // live blocks of the next session.
+  const long fresh = syscall(SYS_mmap, address, bytes, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  if (fresh == -1) {
+    memset(address, 0, bytes);
+  }
 }
 
 void unreserve(void* address, std::size_t bytes) {
@@ -42,11 +53,20 @@ void unreserve(void* address, std::size_t bytes) {
 
 bool punch_hole(void* address, std::size_t bytes) {
   const ErrnoKept kept;
-  return syscall(SYS_madvise, address, bytes, MADV_REMOVE) == 0;
+  return !fails(Failpoint::punch_hole) && syscall(SYS_madvise, address, bytes, MADV_REMOVE) == 0;
+}
+
+std::size_t size_of(int descriptor) {
+  const ErrnoKept kept;
+  struct stat file{};
+  if (fstat(descriptor, &file) != 0 || file.st_size < 0 || fails(Failpoint::segment_size)) {
+    return 0;
+  }
+  return static_cast<std::size_t>(file.st_size);
 }
 
 void* map_shared(int descriptor, std::size_t bytes) {
-  return map(bytes, MAP_SHARED, descriptor);
+  return fails(Failpoint::map_segment) ? nullptr : map(bytes, MAP_SHARED, descriptor);
 }
 
 void close_descriptor(int descriptor) {
@@ -56,7 +76,7 @@ void close_descriptor(int descriptor) {
 
 bool register_barrier() {
   const ErrnoKept kept;
-  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+  return !fails(Failpoint::barrier) && syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
 void barrier_in_all_threads() {
@@ -87,8 +107,9 @@ bool read_own_memory(const void* address, void* to, std::size_t bytes) {
   const ErrnoKept kept;
   const iovec local{to, bytes};
   const iovec remote{const_cast<void*>(address), bytes};
-  const ssize_t read = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-  if (read == -1 && (errno == ENOSYS || errno == EPERM)) {
+  const bool forbidden = fails(Failpoint::read_own_memory);
+  const ssize_t read = forbidden ? -1 : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+  if (forbidden || (read == -1 && (errno == ENOSYS || errno == EPERM))) {
     // Forbidden in some containers. Then a wrong table crashes at start-up instead of explaining itself.
     memcpy(to, address, bytes);
     return true;
@@ -102,7 +123,7 @@ bool die_with_parent(int parent) {
   return getppid() == parent;
 }
 
-void refuse(int status, const char* first, const char* second) {
+void say(const char* first, const char* second) {
   const char prefix[] = "=fil-profile= ";
   const iovec parts[] = {
       {const_cast<char*>(prefix), sizeof(prefix) - 1},
@@ -111,6 +132,10 @@ void refuse(int status, const char* first, const char* second) {
       {const_cast<char*>("\n"), 1},
   };
   (void)!writev(STDERR_FILENO, parts, 4);
+}
+
+void refuse(int status, const char* first, const char* second) {
+  say(first, second);
   _exit(status);
 }
 

@@ -15,6 +15,8 @@ void unreserve(void* address, std::size_t bytes);
 
 /// Makes pages of a shared mapping read as zero again and frees their memory. False where the file system can't.
 bool punch_hole(void* address, std::size_t bytes);
+/// Size of the file behind a descriptor; 0 if there is none.
+std::size_t size_of(int descriptor);
 void* map_shared(int descriptor, std::size_t bytes);
 void close_descriptor(int descriptor);
 
@@ -35,7 +37,9 @@ bool read_own_memory(const void* address, void* to, std::size_t bytes);
 /// SIGKILL for this process when `parent` ends; false if it has ended already.
 bool die_with_parent(int parent);
 
-/// One line on stderr, prefixed as all that we say, and the end of the process with `status`.
+/// One line on stderr, prefixed as all that we say.
+void say(const char* first, const char* second = "");
+/// The same, and the end of the process with `status`.
 [[noreturn]] void refuse(int status, const char* first, const char* second = "");
 
 }  // namespace fil::system

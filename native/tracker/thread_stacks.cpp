@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "checks/checks.hpp"
 #include "system.hpp"
 
 namespace fil {
@@ -20,6 +21,8 @@ struct Slot {
 
 pthread_key_t end_of_thread;
 bool key_made = false;
+
+std::atomic<bool> ran_out{false};
 
 Slot* free_slots = nullptr;
 std::atomic_flag free_slots_taken = ATOMIC_FLAG_INIT;
@@ -48,13 +51,17 @@ void give_back(void* value) {
 }  // namespace
 
 void prepare_thread_stacks() {
-  key_made = pthread_key_create(&end_of_thread, give_back) == 0;
+  key_made = !fails(Failpoint::stack_slot_key) && pthread_key_create(&end_of_thread, give_back) == 0;
 }
 
 void forget_other_threads_stacks() {
   // Perhaps half changed; a few pages of address space are no loss.
   free_slots = nullptr;
   free_slots_taken.clear(std::memory_order_relaxed);
+}
+
+bool call_stacks_ran_out() {
+  return ran_out.load(std::memory_order_relaxed);
 }
 
 python::CallStack* call_stack_of_this_thread() {
@@ -67,13 +74,15 @@ python::CallStack* call_stack_of_this_thread() {
   with_free_slots([&] {
     own_slot = free_slots;
     if (own_slot != nullptr) {
+      pass(Mark::stack_slot_reused);
       free_slots = own_slot->next_free;
     }
   });
-  if (own_slot == nullptr) {
+  if (own_slot == nullptr && !fails(Failpoint::call_stack)) {
     own_slot = static_cast<Slot*>(system::reserve(sizeof(Slot)));
   }
   if (own_slot == nullptr) {
+    ran_out.store(true, std::memory_order_relaxed);
     return nullptr;
   }
   if (key_made) {

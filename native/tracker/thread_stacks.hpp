@@ -8,6 +8,9 @@ namespace fil {
 /// The calling thread's; null if there is no memory for it or the thread is ending.
 python::CallStack* call_stack_of_this_thread();
 
+/// Whether some thread has none for lack of memory, and not because it is ending.
+bool call_stacks_ran_out();
+
 /// Arranges that stacks of ended threads are used again. Before threads exist.
 void prepare_thread_stacks();
 

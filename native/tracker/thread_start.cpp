@@ -1,5 +1,6 @@
 #include "thread_start.hpp"
 
+#include "checks/checks.hpp"
 #include "nesting.hpp"
 #include "real_functions.hpp"
 #include "tracker.hpp"
@@ -30,9 +31,10 @@ int create_thread(pthread_t* thread, const pthread_attr_t* attributes, void* (*f
   // The thread's control block is the C library's; our note is ours.
   const Nesting nesting;
   const std::uint32_t session = session_now();
-  auto* start = static_cast<Start*>(real.malloc(sizeof(Start)));
+  auto* start = fails(Failpoint::thread_note) ? nullptr : static_cast<Start*>(real.malloc(sizeof(Start)));
   if (start == nullptr) {
-    // It could not be charged to its creator; better so than not at all.
+    // Better counted at no call site than no thread at all.
+    tracker.creator_lost(nesting);
     return real.pthread_create(thread, attributes, function, argument);
   }
   *start = Start{function, argument, session, tracker.current_site(nesting, session)};

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "../shared/environment.hpp"
+#include "checks/audit.hpp"
 #include "python/allocator_hooks.hpp"
 #include "python/code_watch.hpp"
 #include "system.hpp"
@@ -34,30 +35,44 @@ void Tracker::attach() {
     return;
   }
   const int descriptor = atoi(descriptor_text);
-  auto* base = static_cast<std::byte*>(system::map_shared(descriptor, segment::total_bytes));
-  if (base == nullptr) {
-    system::refuse(1,
-                   "The shared memory for profiling could not be mapped (is the address space limited by ulimit -v?). ",
-                   "Raise the limit, or start the program without Fil.");
-  }
   // Nothing of ours is left for the program to see or to pass on.
+  if (system::size_of(descriptor) < segment::total_bytes) {
+    return run_untracked("The shared memory for profiling is missing or too small: was its descriptor closed?");
+  }
+  auto* base = static_cast<std::byte*>(system::map_shared(descriptor, segment::total_bytes));
   system::close_descriptor(descriptor);
-  unsetenv(environment::segment_descriptor);
+  if (base == nullptr) {
+    return run_untracked(
+        "The shared memory for profiling could not be mapped (is the address space limited by ulimit -v?). "
+        "Raise the limit to profile this program.");
+  }
   const segment::Header& header = *reinterpret_cast<segment::Header*>(base);
-  if (header.magic != segment::magic || header.layout_version != segment::layout_version) {
-    system::refuse(
-        1, "The tracker and the kernel program are of different versions of Fil (their shared memory differs). ",
+  if (header.magic != segment::magic || header.layout_version != segment::layout_version ||
+      fails(Failpoint::segment_layout)) {
+    system::unreserve(base, segment::total_bytes);
+    return run_untracked(
+        "The tracker and the program that started it are of different versions of Fil (their shared memory differs). "
         "Reinstall filprofiler; in a checkout, run npm run setup.");
   }
   view_ = segment::View{base};
   ledger_ = Ledger(view_);
+  unsetenv(environment::segment_descriptor);
   view_.header().pid = getpid();
   view_.header().state.store(segment::State::attached, std::memory_order_release);
+}
+
+void Tracker::run_untracked(const char* sentence) {
+  problem_ = sentence;
+  unsetenv(environment::segment_descriptor);
+  system::say(sentence, " The program runs without being profiled.");
 }
 
 const char* Tracker::why_unfit() {
   if (forked_) {
     return "This process was forked from a profiled one. Only the parent can be profiled.";
+  }
+  if (problem_ != nullptr) {
+    return problem_;
   }
   if (!attached()) {
     return "This process was not started by Fil.";
@@ -87,7 +102,8 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count) {
     if (!tree_.prepare() || !blocks_.prepare()) {
       return "There is not enough address space for the profiler's tables (is it limited by ulimit -v?).";
     }
-    if (!python::watch_code(python_, [](const void* code) { tracker.code_died(code); })) {
+    if (fails(Failpoint::watch_code) ||
+        !python::watch_code(python_, [](const void* code) { tracker.code_died(code); })) {
       return "All of Python's code watchers are taken by other tools, so Fil could not notice when code objects are "
              "freed.";
     }
@@ -132,6 +148,9 @@ void Tracker::end() {
   segment::Header& header = view_.header();
   header.ended_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
   header.state.store(segment::State::attached, std::memory_order_release);
+  if constexpr (is_checked_build) {
+    audit_session(guard);
+  }
   blocks_.clear(guard);
   mappings_.clear(guard);
 }
@@ -147,15 +166,55 @@ Tracker::Thread Tracker::calling_thread(Caller caller) const {
 SiteId Tracker::site_of(const ExclusiveGuard& guard, const Thread& thread) {
   SiteId site = SiteId::root;
   if (thread.state != nullptr) [[likely]] {
-    if (python::CallStack* stack = call_stack_of_this_thread()) {
+    if (python::CallStack* stack = call_stack_of_this_thread()) [[likely]] {
       site = stack->site(guard, thread.gil, tree_, python_, thread.state, epoch_);
+      if constexpr (is_checked_build) {
+        audit_stack(guard, thread, *stack, site);
+      }
+    } else if (call_stacks_ran_out()) {
+      tree_.degrade(segment::Degradation::stacks_missing);
     }
   }
   if (site != SiteId::root) [[likely]] {
     return site;
   }
-  return inherited.session == session_now() && inherited.site != SiteId::root ? inherited.site
-                                                                              : SiteId::no_python_stack;
+  if (inherited.session == session_now() && inherited.site != SiteId::root) {
+    pass(Mark::stack_inherited);
+    return inherited.site;
+  }
+  return SiteId::no_python_stack;
+}
+
+/// Finds the site again, without what the thread's last walks left.
+void Tracker::audit_stack(const ExclusiveGuard& guard, const Thread& thread, const python::CallStack& stack,
+                          SiteId found) {
+  static python::CallStack* uncached = nullptr;
+  static std::size_t events_until_next = 0;
+  if (events_until_next-- != 0 || checks::is_failing() ||
+      view_.header().degradations.load(std::memory_order_relaxed) != 0) {
+    return;
+  }
+  events_until_next = 8 + stack.depth() / 4;
+  const checks::Quiet quiet;
+  if (uncached == nullptr) {
+    uncached = static_cast<python::CallStack*>(system::reserve(sizeof(python::CallStack)));
+  }
+  if (uncached != nullptr) {
+    uncached->forget();
+    // As without the GIL, so that it leaves no canaries.
+    const SiteId truth = uncached->site(guard, Gil::not_held, tree_, python_, thread.state, epoch_);
+    invariant([&] { return truth == found; }, "a call stack found by the cache is the one that is there");
+  }
+}
+
+/// All that was counted is accounted for. Reads all tables, so it is done seldom where sessions are many.
+void Tracker::audit_session(const ExclusiveGuard& guard) const {
+  checks::audit_totals(guard, view_);
+  const auto lost = static_cast<std::uint32_t>(segment::Degradation::tracker_memory_exhausted);
+  if ((sessions_ < 16 || sessions_ % 64 == 0) &&
+      (view_.header().degradations.load(std::memory_order_relaxed) & lost) == 0) {
+    checks::audit_holders(guard, view_, blocks_, mappings_);
+  }
 }
 
 void Tracker::put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site) {
@@ -165,24 +224,33 @@ void Tracker::put(const ExclusiveGuard& guard, const void* address, std::size_t 
       mappings_.measure_now_and_then(guard, ledger_);
     }
   }
-  const bool stored =
-      blocks_.put(guard, address, bytes, site, [&](Block stale) { ledger_.release(guard, stale.site, stale.bytes); });
+  const bool stored = blocks_.put(guard, address, bytes, site, [&](Block stale) {
+    pass(Mark::stale_block_replaced);
+    ledger_.release(guard, stale.site, stale.bytes);
+  });
   if (stored) [[likely]] {
     ledger_.allocate(guard, site, BlockTable::counted_bytes(bytes));
+    if constexpr (is_checked_build) {
+      checks::audit_totals_sometimes(guard, view_);
+    }
   } else {
     tree_.degrade(segment::Degradation::tracker_memory_exhausted);
   }
 }
 
 void Tracker::allocated(const Nesting&, Caller caller, std::uint32_t session, const void* block, std::size_t bytes) {
+  const checks::ErrnoWatch errno_watch;
   const Thread thread = calling_thread(caller);
   const ExclusiveGuard guard(exclusive_, thread.gil);
-  if (session == session_now()) {
+  if (session == session_now()) [[likely]] {
     put(guard, block, bytes, site_of(guard, thread));
+  } else {
+    pass(Mark::event_of_other_session);
   }
 }
 
 Block Tracker::released(const Nesting&, Caller caller, std::uint32_t session, const void* address) {
+  const checks::ErrnoWatch errno_watch;
   const Thread thread = calling_thread(caller);
   const ExclusiveGuard guard(exclusive_, thread.gil);
   if (session != session_now()) {
@@ -207,8 +275,10 @@ template <class Action>
 void Tracker::in_session(std::uint32_t session, Action action) {
   const Thread thread = calling_thread(Caller::anyone);
   const ExclusiveGuard guard(exclusive_, thread.gil);
-  if (session == session_now()) {
+  if (session == session_now()) [[likely]] {
     action(guard, thread);
+  } else {
+    pass(Mark::event_of_other_session);
   }
 }
 
@@ -286,6 +356,7 @@ void Tracker::code_died(const void* code) {
   const Thread thread = calling_thread(Caller::python_allocator);
   const ExclusiveGuard guard(exclusive_, thread.gil);
   if (tree_.forget_code(guard, code)) {
+    pass(Mark::code_forgotten);
     ++epoch_;
   }
 }
@@ -305,6 +376,7 @@ void Tracker::detach_in_child() {
   exclusive_.reset();
   if (attached()) {
     forked_ = true;
+    pass(Mark::detached_in_child);
   }
 }
 

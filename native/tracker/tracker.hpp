@@ -17,6 +17,9 @@
 #include "python/interpreter.hpp"
 
 namespace fil {
+namespace python {
+class CallStack;
+}
 
 /// 0 while tracking is off, else the number of the session. Read by every hook first, so it stands alone and is hidden.
 inline std::atomic<std::uint32_t> active_session{0};
@@ -32,6 +35,8 @@ class Tracker {
  public:
   /// Takes over the segment that the parent process made, if there is one. Before main().
   void attach();
+  /// Remembers, and says on stderr, why this process can't be profiled. It goes on without.
+  void run_untracked(const char* sentence);
   bool attached() const { return view_.base != nullptr; }
   /// Whether this process was forked from an attached one.
   bool is_forked() const { return forked_; }
@@ -77,6 +82,11 @@ class Tracker {
 
   /// The site that the calling thread is at, for threads that it creates. SiteId::root if tracking is off.
   SiteId current_site(const Nesting& nesting, std::uint32_t session);
+  /// What a new thread allocates can't be charged to its creator.
+  void creator_lost(const Nesting& nesting) {
+    tree_.degrade(segment::Degradation::stacks_missing);
+    (void)nesting;
+  }
   /// Memory of a thread that Python does not know is charged to `site`, where it was created.
   static void inherit(std::uint32_t session, SiteId site);
 
@@ -98,6 +108,10 @@ class Tracker {
   void in_session(std::uint32_t session, Action action);
   void enter_mapping(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site,
                      Counting counting);
+  // The checked build's.
+  void audit_stack(const ExclusiveGuard& guard, const Thread& thread, const python::CallStack& stack, SiteId found);
+  void audit_session(const ExclusiveGuard& guard) const;
+
   void put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site);
 
   segment::View view_{};
@@ -112,6 +126,8 @@ class Tracker {
   std::uint32_t sessions_ = 0;
   bool prepared_ = false;
   bool forked_ = false;
+  /// Why the segment could not be taken over; null if nothing went wrong.
+  const char* problem_ = nullptr;
   /// Raised when a known code object dies.
   std::uint64_t epoch_ = 1;
 };

@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { auditNpm, auditPython } from './audit.mjs';
+import { CHECKED_BUILD, CHECKED_BUNDLE, buildChecked, checkedPackage, deselected } from './checked.mjs';
 import { CHECKS } from './checks.mjs';
 import { compareWithIpykernel } from './conformance.mjs';
 import { LOGS, NATIVE_BUILD, PYTHON, RESULTS, at } from './paths.mjs';
@@ -46,14 +47,27 @@ async function runner(name, resultFile, count, command, args, env) {
   return countFile(file, count, status);
 }
 
-/** @param {string} name @param {readonly string[]} args */
-const pytest = (name, args) =>
-  runner(name, `${name}.xml`, countJunit, PYTHON, [
-    '-m',
-    'pytest',
-    '-q',
-    `--junitxml=${path.join(RESULTS, `${name}.xml`)}`,
-    ...args,
+/** @param {string} name @param {readonly string[]} args @param {Record<string, string>} [env] */
+const pytest = (name, args, env) =>
+  runner(
+    name,
+    `${name}.xml`,
+    countJunit,
+    PYTHON,
+    ['-m', 'pytest', '-q', `--junitxml=${path.join(RESULTS, `${name}.xml`)}`, ...args],
+    env,
+  );
+
+/** @param {string} name @param {string} build its directory */
+const ctest = (name, build) =>
+  runner(name, `${name}.xml`, countJunit, cmakeTool('ctest'), [
+    '--test-dir',
+    build,
+    '--output-on-failure',
+    '--timeout',
+    '600',
+    '--output-junit',
+    path.join(RESULTS, `${name}.xml`),
   ]);
 
 /** @returns {Promise<Counts>} one test a check */
@@ -90,16 +104,16 @@ export const SUITES = [
     name: 'native',
     title: "Tracker's core (ctest)",
     needs: ['googleTest'],
-    run: () =>
-      runner('native', 'native.xml', countJunit, cmakeTool('ctest'), [
-        '--test-dir',
-        NATIVE_BUILD,
-        '--output-on-failure',
-        '--timeout',
-        '600',
-        '--output-junit',
-        path.join(RESULTS, 'native.xml'),
-      ]),
+    run: () => ctest('native', NATIVE_BUILD),
+  },
+  {
+    name: 'native-checked',
+    title: 'The same with every invariant, and sanitizers',
+    needs: ['googleTest'],
+    run: async () => {
+      await buildChecked();
+      return ctest('native-checked', CHECKED_BUILD);
+    },
   },
   {
     name: 'tracker',
@@ -108,10 +122,28 @@ export const SUITES = [
     run: () => pytest('tracker', [at('native', 'test', 'python')]),
   },
   {
+    name: 'tracker-checked',
+    title: 'The same with every invariant, and failpoints',
+    needs: ['fortran'],
+    run: async () => {
+      await buildChecked();
+      return pytest('tracker-checked', [at('native', 'test', 'python')], { TRACKER_TEST_BUNDLE: CHECKED_BUNDLE });
+    },
+  },
+  {
     name: 'e2e',
     title: 'Notebooks on the kernel (pytest)',
     needs: [],
     run: () => pytest('e2e', [at('kernel', 'e2e')]),
+  },
+  {
+    name: 'e2e-checked',
+    title: 'The same with every invariant',
+    needs: [],
+    run: async () => {
+      await buildChecked();
+      return pytest('e2e-checked', [at('kernel', 'e2e'), ...deselected], checkedPackage());
+    },
   },
   {
     name: 'conformance',

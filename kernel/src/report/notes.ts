@@ -13,6 +13,8 @@ const DEGRADATION_TEXTS = {
     "Other code replaced Python's memory allocator while memory was being tracked; from then on small Python objects are missing.",
   'tracker-memory-exhausted':
     'Fil could not get memory for its own tables; some blocks of memory are missing from the figures.',
+  'stacks-missing':
+    'Fil could not get memory to follow the call stacks of some threads; what they allocated is counted, but not shown where.',
 } satisfies Record<Snapshot['degradations'][number], string>;
 
 /** The notes of a report, in the order in which they are to be read. */

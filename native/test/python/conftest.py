@@ -18,6 +18,11 @@ REPOSITORY = HERE.parents[2]
 # Another build of the tracker can be tested: with sanitizers, say.
 BUNDLE = Path(os.environ.get("TRACKER_TEST_BUNDLE", REPOSITORY / "filprofiler" / "_bundle"))
 
+# Whether that build can be made to fail and tells which branches were taken.
+CHECKED = b"FIL_FAILPOINTS" in (BUNDLE / "libfil_tracker.so").read_bytes()
+# What only that build can show.
+collect_ignore = [] if CHECKED else ["test_failpoints.py"]
+
 FIXTURES = REPOSITORY / "build" / "native" / "test"
 
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
@@ -107,6 +112,12 @@ class Run:
     current: int
     degradations: list[str]
     sites: list[Site] = field(repr=False)
+    marks: frozenset[str] = field(repr=False)
+    """Branches that were taken (native/tracker/checks/marks.def); empty unless the tracker is the checked build."""
+
+    def took(self, *branches: str) -> bool:
+        """Whether the program came through branches of the tracker that a test is about; can tell only if checked."""
+        return not CHECKED or self.marks.issuperset(branches)
 
     def peak_in(self, function: str) -> int:
         """Bytes at the peak that `function` allocated itself."""
@@ -140,9 +151,19 @@ def python(request: pytest.FixtureRequest) -> str:
 def run(python: str, tmp_path: Path) -> RunTracked:
     """Run a program; `tracker` is imported and checked in it already."""
 
-    def run_program(source: str, *, environment: dict[str, str] | None = None, name: str = "program.py") -> Run:
+    def run_program(
+        source: str,
+        *,
+        environment: dict[str, str] | None = None,
+        name: str = "program.py",
+        preamble: str = PREAMBLE,
+        failpoints: str = "",
+    ) -> Run:
         program = tmp_path / name
-        program.write_text(PREAMBLE + textwrap.dedent(source))
+        program.write_text(preamble + textwrap.dedent(source))
+        marks = tmp_path / "marks"
+        marks.unlink(missing_ok=True)
+        checked = {"FIL_MARKS_FILE": str(marks), "FIL_FAILPOINTS": failpoints} if CHECKED else {}
         package_root = tmp_path / "import"
         if not package_root.exists():
             # Only the package: the checkout's own root must not shadow anything.
@@ -154,7 +175,13 @@ def run(python: str, tmp_path: Path) -> RunTracked:
             text=True,
             timeout=120,
             check=True,
-            env={**os.environ, "PYTHONPATH": str(package_root), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(package_root),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **checked,
+                **(environment or {}),
+            },
         )
         output, _, last = done.stdout.rstrip("\n").rpartition("\n")
         figures = json.loads(last)
@@ -174,6 +201,7 @@ def run(python: str, tmp_path: Path) -> RunTracked:
             current=int(figures["currentBytes"]),
             degradations=figures["degradations"],
             sites=sites,
+            marks=frozenset(marks.read_text().splitlines() if marks.exists() else ()),
         )
         assert sum(site.peak for site in sites) == result.peak
         return result

@@ -12,7 +12,7 @@ from conftest import BUNDLE, REPOSITORY, RunTracked
 def test_nothing_of_ours_is_left_in_the_environment(run: RunTracked) -> None:
     result = run("""
         import os, subprocess, sys
-        print([name for name in os.environ if name.startswith("FIL_") or name == "LD_PRELOAD"])
+        print([name for name in os.environ if name.startswith("FIL_S") or name == "LD_PRELOAD"])
         print(subprocess.check_output(["sh", "-c", "echo $LD_PRELOAD"], text=True).strip() == "")
         print([fd for fd in os.listdir("/proc/self/fd") if "memfd" in os.path.realpath(f"/proc/self/fd/{fd}")])
     """)
@@ -44,6 +44,7 @@ def test_a_forked_child_does_not_disturb_the_parents_report(run: RunTracked) -> 
         tracker.end()
     """)
     assert result.output == "7"
+    assert result.took("detached_in_child")
     assert result.peak_in("child_only") == 0
     assert 1_000_000 <= result.peak < 1_100_000
 
@@ -77,6 +78,7 @@ def test_locals_of_deep_frames_are_the_programs_own(run: RunTracked) -> None:
     """)
     assert result.errors == ""
     assert result.output.splitlines() == ["True", "[]"]
+    assert result.took("canary_planted", "canary_trusted")
 
 
 def test_tracemalloc_may_start_and_stop_at_any_time(run: RunTracked) -> None:
@@ -93,6 +95,7 @@ def test_tracemalloc_may_start_and_stop_at_any_time(run: RunTracked) -> None:
     """)
     assert result.output == "fine"
     assert sum(site.current for site in result.sites if "work" in site.functions) > 400_000
+    assert result.took("allocator_hook_in_chain")
 
 
 def test_tracemalloc_that_puts_us_out_of_the_chain_is_said_in_the_report(run: RunTracked) -> None:
@@ -101,6 +104,7 @@ def test_tracemalloc_that_puts_us_out_of_the_chain_is_said_in_the_report(run: Ru
         tracemalloc.start(); tracker.begin([]); tracemalloc.stop(); tracker.end()
     """)
     assert result.degradations == ["allocator-replaced"]
+    assert result.took("allocator_hook_lost")
 
 
 def test_toggling_with_threads_that_allocate_leaves_no_event_in_the_wrong_session(run: RunTracked) -> None:

@@ -27,6 +27,7 @@ kept = call()
 tracker.end()
 """)
     assert 1_000_000 <= result.current_in("call") < 1_000_000 + TOLERANCE
+    assert "thread" not in how or result.took("stack_inherited")
 
 
 def test_deleted_memory_is_gone(run: RunTracked) -> None:

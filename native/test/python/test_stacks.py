@@ -97,6 +97,7 @@ def test_randomised_programs_that_know_their_own_stack_agree_with_the_tracker(ru
     expected = json.loads(result.output)
     assert len(expected) >= 4000
     assert_charged_to(result, expected)
+    assert result.took("stack_joined", "stack_moved_on_at_join", "stack_walked_whole")
 
 
 def test_stacks_end_at_boundaries(run: RunTracked) -> None:
@@ -112,6 +113,21 @@ def test_stacks_end_at_boundaries(run: RunTracked) -> None:
     """)
     (site,) = [site for site in result.sites if site.functions[-1] == "cell"]
     assert site.functions == ["cell"]
+
+
+def test_memory_of_boundary_code_itself_is_not_shown_as_a_stack(run: RunTracked) -> None:
+    # Its frame stands where that of the function before stood.
+    result = run("""
+        def boundary(size): return bytes(size)
+        def other(size): return bytes(size)
+        def start():
+            tracker.begin([boundary.__code__])
+            kept = (other(1_000_000), boundary(2_000_000), other(1_000_000), boundary(2_000_000))
+            tracker.end()
+        start()
+    """)
+    assert [site.functions for site in result.sites if site.peak >= 4_000_000] == [["[none]"]]
+    assert 2_000_000 <= result.peak_in("other") < 2_001_000
 
 
 def test_frames_below_the_function_that_began_tracking_are_found_after_it_returned(run: RunTracked) -> None:
@@ -140,6 +156,7 @@ def test_code_objects_that_die_and_whose_addresses_are_reused_keep_their_names(r
     """)
     for number in range(300):
         assert 10_000 + number + 33 <= result.current_in(f"function_{number}") < 10_000 + number + 8000
+    assert result.took("code_forgotten", "stack_forgotten_as_code_died")
 
 
 def test_lines_beyond_65535_and_names_beyond_ascii_are_right(run: RunTracked) -> None:
@@ -213,6 +230,26 @@ def test_deep_stacks_that_grow_and_shrink_at_random_are_right(run: RunTracked) -
     expected = json.loads(result.output)
     assert max(map(len, expected.values())) > 200
     assert_charged_to(result, expected)
+    assert result.took("canary_planted", "canary_trusted", "stack_of_other_frames")
+
+
+def test_a_recursion_that_stands_where_another_stood_is_told_from_it(run: RunTracked) -> None:
+    # The frames are at the same addresses, and nothing was allocated between (deeper ones need another chunk of stack):
+    # only the canaries have gone.
+    result = run("""
+        def down(depth): return bytes(100_000) if depth == 0 else down(depth - 1)
+        def first(): return down(100)
+        def second(): return down(100)
+        tracker.begin([])
+        kept = (first(), second(), first(), second(), second())
+        tracker.end()
+    """)
+    per_caller = {
+        caller: sum(site.current for site in result.sites if caller in site.functions) // 100_000
+        for caller in ("first", "second")
+    }
+    assert per_caller == {"first": 2, "second": 3}
+    assert result.took("canary_dead")
 
 
 def test_threads_have_stacks_of_their_own_also_those_older_than_tracking(run: RunTracked) -> None:

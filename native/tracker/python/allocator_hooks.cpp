@@ -1,5 +1,6 @@
 #include "allocator_hooks.hpp"
 
+#include "../checks/checks.hpp"
 #include "../tracker.hpp"
 #include "interpreter.hpp"
 
@@ -97,6 +98,7 @@ void install_allocator_hooks(const Interpreter& python) {
     // tracemalloc, started during a session, wraps us and stays when we go: then we are in its chain for good. Standing
     // before it as well would make each call the other's original, without end.
     if (is_ours(current) || (each.in_chain && probe(python))) {
+      pass(Mark::allocator_hook_in_chain);
       continue;
     }
     each.original = current;
@@ -117,6 +119,7 @@ bool remove_allocator_hooks(const Interpreter& python) {
     } else if (!probe(python)) {
       // tracemalloc, started before the session and stopped during it, has put back what was there before it, and us
       // out.
+      pass(Mark::allocator_hook_lost);
       each.in_chain = false;
       undisturbed = false;
     }

@@ -50,8 +50,10 @@ std::size_t CallStack::verified_levels(const Interpreter& python, std::size_t jo
       break;
     }
     if (canary_lives(python, frame, marks_[mark_count_ - 1].canary)) [[likely]] {
+      pass(fil::Mark::canary_trusted);
       break;
     }
+    pass(fil::Mark::canary_dead);
     --mark_count_;
     if (level == levels_) {
       break;
@@ -78,6 +80,7 @@ void CallStack::mark_level(const Interpreter& python, std::size_t level) {
     const Canary canary = plant_canary(python, levels_[level].frame);
     if (canary.object != nullptr) {
       marks_[mark_count_++] = Mark{level, canary};
+      pass(fil::Mark::canary_planted);
       return;
     }
   }
@@ -86,6 +89,7 @@ void CallStack::mark_level(const Interpreter& python, std::size_t level) {
 SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
                        const std::byte* leaf, std::uint64_t epoch) {
   if (epoch != epoch_) [[unlikely]] {
+    pass(fil::Mark::stack_forgotten_as_code_died);
     epoch_ = epoch;
     depth_ = 0;
     mark_count_ = 0;
@@ -107,6 +111,7 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
         same = verified_levels(python, level, gil);
         if (same != not_found) {
           joined = true;
+          pass(same == level + 1 ? fil::Mark::stack_joined : fil::Mark::stack_moved_on_at_join);
           // Levels whose instruction moved on are entered again, from their cached frames.
           for (std::size_t i = level + 1; i > same; --i) {
             fresh_[fresh++] = levels_[i - 1].frame;
@@ -116,13 +121,14 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
           }
           break;
         }
+        pass(fil::Mark::stack_of_other_frames);
         window = 0;
       }
     }
     if (!python.is_transparent(frame) && tree.is_boundary(python.code(frame))) {
       break;
     }
-    if (fresh == max_depth) [[unlikely]] {
+    if (fresh == max_depth || fails(Failpoint::stack_depth)) [[unlikely]] {
       tree.degrade(segment::Degradation::stacks_truncated);
       frame = nullptr;
       break;
@@ -132,6 +138,7 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
   }
 
   if (!joined) {
+    pass(fil::Mark::stack_walked_whole);
     same = 0;
     mark_count_ = 0;
     base_frame_ = frame;

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "../call_tree.hpp"
+#include "../checks/checks.hpp"
 #include "canary.hpp"
 #include "interpreter.hpp"
 
@@ -31,9 +32,19 @@ class CallStack {
         top.instruction = instruction;
         sites_[depth_ - 1] = enter(guard, tree, python, caller, leaf, instruction);
       }
+      pass(fil::Mark::stack_unchanged);
       return sites_[depth_ - 1];
     }
     return walk(guard, gil, tree, python, leaf, epoch);
+  }
+
+  /// Levels that the last walk found.
+  std::size_t depth() const { return depth_; }
+
+  /// The next call finds the site anew, from the frames alone.
+  void forget() {
+    epoch_ = ~std::uint64_t{0};
+    depth_ = 0;
   }
 
  private:
@@ -115,7 +126,11 @@ class CallStack {
     Recent& recent = recent_[place & (recent_capacity - 1)];
     if (recent.instruction != instruction || recent.caller != caller) {
       const std::byte* code = python.code(frame);
-      recent = Recent{instruction, caller, tree.site(guard, caller, code, python.offset_in_code(code, instruction))};
+      // Boundary code can stand where other code stood: what it allocates itself, it allocates outside of the stacks.
+      const SiteId site = tree.is_boundary(code)
+                              ? SiteId::root
+                              : tree.site(guard, caller, code, python.offset_in_code(code, instruction));
+      recent = Recent{instruction, caller, site};
     }
     return recent.site;
   }

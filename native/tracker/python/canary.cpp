@@ -1,5 +1,7 @@
 #include "canary.hpp"
 
+#include "../checks/checks.hpp"
+
 namespace fil::python {
 namespace {
 
@@ -31,7 +33,7 @@ const std::byte* new_dict(const Interpreter& python) {
 }  // namespace
 
 Canary plant_canary(const Interpreter& python, const std::byte* frame) {
-  if (!python.is_function_call(frame)) {
+  if (!python.is_function_call(frame) || fails(Failpoint::canary)) {
     return no_canary;
   }
   const std::byte*& locals = *python.locals_field(frame);

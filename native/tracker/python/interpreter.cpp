@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
+#include "../checks/checks.hpp"
+
 namespace fil::python {
 namespace {
 
@@ -40,6 +42,18 @@ std::size_t put_utf8(std::uint32_t character, char* to) {
   return 4;
 }
 
+/// For the failpoint: the `number`th field of the layout, from 0, is off by a word.
+[[maybe_unused]] const Layout* with_a_wrong_offset(const Layout& right, unsigned number) {
+  static Layout wrong;
+  wrong = right;
+  constexpr std::size_t Layout::* fields[] = {&Layout::interpreter, &Layout::current_frame, &Layout::code,
+                                              &Layout::previous,    &Layout::instruction,   &Layout::owner,
+                                              &Layout::locals,      &Layout::filename,      &Layout::qualified_name,
+                                              &Layout::flags,       &Layout::first_line,    &Layout::instructions};
+  wrong.*fields[number % (sizeof(fields) / sizeof(fields[0]))] += sizeof(void*);
+  return &wrong;
+}
+
 }  // namespace
 
 const char* Interpreter::find() {
@@ -65,7 +79,7 @@ const char* Interpreter::find() {
 
   const char* missing = nullptr;
   const auto need = [&](const char* name, auto& to) {
-    if (!find_symbol(name, to)) {
+    if (!find_symbol(name, to) || fails(Failpoint::python_symbol)) {
       missing = name;
     }
   };
@@ -98,6 +112,11 @@ const char* Interpreter::find() {
   }
   main_interpreter_ = static_cast<const std::byte*>(api_.interpreter_main());
   layout_ = layout;
+  if constexpr (is_checked_build) {
+    if (fails(Failpoint::python_offset)) {
+      layout_ = with_a_wrong_offset(*layout, checks::value_of(Failpoint::python_offset));
+    }
+  }
   return nullptr;
 }
 
