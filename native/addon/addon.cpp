@@ -7,6 +7,8 @@
 
 #include "../shared/environment.hpp"
 #include "elf.hpp"
+#include "forwarder_edge.hpp"
+#include "resident.hpp"
 #include "segment_reader.hpp"
 #include "supervisor_edge.hpp"
 
@@ -212,6 +214,9 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("whyNotPreloadable", Napi::Function::New(env, why_not_preloadable_js, "whyNotPreloadable"));
   exports.Set("Segment", Segment::define(env));
   define_supervisor(env, exports);
+  exports.Set("releaseResident",
+              Napi::Function::New(env, [](const Napi::CallbackInfo&) { release_resident(); }, "releaseResident"));
+  exports.Set("Forwarder", define_forwarder(env));
   return exports;
 }
 

@@ -128,3 +128,66 @@ export function endWithStatus(status: number): never;
 
 /** Ends this process at once by a signal of that number, without a core file; with status 128 + n if that signal isn't deadly. */
 export function endBySignal(signal: number): never;
+
+/**
+ * Gives back memory that this process can do without: free memory of the heap, and pages of program files, which come back from the page
+ * cache when they are needed.
+ */
+export function releaseResident(): void;
+
+/** A kernel's channels, by their names in connection files. */
+export type ChannelName = 'shell' | 'control' | 'stdin' | 'iopub' | 'hb';
+
+export interface ForwarderOptions {
+  /** Path of zeromq's addon, which contains libzmq. */
+  readonly library: string;
+  /** Z85 text of the keys by which clients encrypt; both or none. */
+  readonly curvePublicKey?: string | undefined;
+  readonly curveSecretKey?: string | undefined;
+  /** Identity of all our sockets at the process, so that its questions on stdin find the way that its cells came from. */
+  readonly routingId: string;
+  /** How long the last messages may take to reach clients. */
+  readonly lingerMilliseconds: number;
+  /** How often the process's sockets are looked for while it starts. */
+  readonly reconnectMilliseconds: number;
+  /** Ends of the topics of the process's publications that are to be observed. */
+  readonly observedTopics: readonly string[];
+}
+
+/**
+ * A copy of a message that passed, up to its buffers. `request`: an execute_request on the shell channel, not verified; `publication`:
+ * one of an observed topic; `subscription`: a client's to iopub, one frame with a 1 before its topic.
+ */
+export interface Observation {
+  readonly kind: 'request' | 'publication' | 'subscription';
+  readonly frames: Buffer[];
+}
+
+/**
+ * Carries messages between clients and the process behind, verbatim, on a thread of its own: JavaScript is not in their way. Answers
+ * heartbeats itself. Requests wait until the process's publications are heard.
+ */
+export class Forwarder {
+  /**
+   * @param wake called soon after something was observed (at once after a subscription); `take` it then.
+   * @throws {Error} if ZeroMQ can't be had.
+   */
+  constructor(options: ForwarderOptions, wake: () => void);
+  /**
+   * Opens a channel to clients.
+   *
+   * @returns the address, with the port that the system chose for `*`.
+   * @throws {Error} with the system's reason.
+   */
+  bind(channel: ChannelName, endpoint: string): string;
+  /** Connects to the process and forwards until `close`. */
+  start(endpoints: Readonly<Record<Exclude<ChannelName, 'hb'>, string>>): void;
+  /** Publishes a message of our own on iopub, after what was published before. */
+  publish(frames: readonly Buffer[]): void;
+  /** What was observed since the last call, oldest first. */
+  take(): Observation[];
+  /** How long nothing has come from the process. */
+  readonly quietMilliseconds: number;
+  /** Closes everything; waits until clients have what was sent, at most for the linger time. Other calls throw afterwards. */
+  close(): void;
+}

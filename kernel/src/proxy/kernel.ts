@@ -82,35 +82,45 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   diesWithParent();
 
   // Python is starting; meanwhile, what takes us time to load.
-  const [{ Channels }, { ControlEndpoint }, { Session }, { lastMessages }, { VERSION }] = await Promise.all([
-    import('./channels.js'),
-    import('../control.js'),
-    import('../session.js'),
-    import('./post-mortem.js'),
-    import('../version.js'),
-  ]);
+  const [{ Channels }, { ControlEndpoint }, { Session }, { lastMessages }, { VERSION }, { IdleMemory }] =
+    await Promise.all([
+      import('./channels.js'),
+      import('../control.js'),
+      import('../session.js'),
+      import('./post-mortem.js'),
+      import('../version.js'),
+      import('./idle-memory.js'),
+    ]);
   const session = new Session({ segment, pid, version: VERSION });
   const cells = new RunningCells(signer);
+  const memory = new IdleMemory(addon);
   const channels = new Channels({
     client,
     child: behind.connection,
     signer,
     cells,
+    onActivity: () => {
+      memory.touch();
+    },
   });
-  const bound = await channels.bind();
+  const bound = channels.bind();
   if (JSON.stringify(bound) !== JSON.stringify(client)) {
     updateConnectionFile(clientFile, bound);
   }
-  const controlEndpoint = await ControlEndpoint.open(control.endpoint, control.key, (request) =>
-    session.handle(request),
-  );
+  const controlEndpoint = await ControlEndpoint.open(control.endpoint, control.key, async (request) => {
+    try {
+      return await session.handle(request);
+    } finally {
+      memory.touch();
+    }
+  });
   channels.start();
 
   const status = await exit;
   signalGroup('SIGKILL');
   await channels.drain();
   for (const message of await lastMessages(status, session, cells, signer)) {
-    await channels.publish(message);
+    channels.publish(message);
   }
   controlEndpoint.close();
   channels.close();
