@@ -100,7 +100,7 @@ export class Channels {
   /** Waits until the dead child's last messages have gone out and are known to {@link RunningCells}. */
   async drain(): Promise<void> {
     const start = performance.now();
-    let waited = 0;
+    let waited: number;
     do {
       await sleep(QUIET / 4);
       waited = performance.now() - start;
