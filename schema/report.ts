@@ -3,6 +3,7 @@
  * every view draws. No DOM and no Node types here. The JSON Schema in `report.schema.json` is generated from it.
  */
 import * as z from 'zod/mini';
+import { at } from './columns.js';
 import { column, numbers, oneOf, strings, wholeNumbers } from './column-schema.js';
 import { Observed } from './observed.js';
 
@@ -180,7 +181,7 @@ export function parseReport(data: unknown): Report {
   if (!result.success) {
     const issue = result.error.issues[0];
     const where = issue === undefined ? '' : ` (${issue.path.join('.') || 'at the top'}: ${issue.message})`;
-    throw new ReportError(`This is not a readable Fil report${where}. Run the cell again to make a new one.`);
+    throw new ReportError(`This is not a readable Fil report${where}. Profile again to make a new one.`);
   }
   checkColumns(result.data);
   return result.data;
@@ -191,21 +192,50 @@ function versionOf(data: unknown): number | null {
   return typeof version === 'number' ? version : null;
 }
 
-/** What the types can't say: columns of one length, indices inside their tables, parents before children. */
-function checkColumns({ frames, tree, timeline }: Report): void {
+/**
+ * What the types can't say: columns of one length, indices inside their tables, a tree in pre-order whose bytes add up.
+ */
+function checkColumns({ frames, tree, timeline, peakBytes }: Report): void {
   const frameCount = frames.kind.length;
   const nodeCount = tree.parent.length;
   const lengthsAgree =
     [frames.function, frames.file, frames.line, frames.sourceLine, frames.cell].every((c) => c.length === frameCount) &&
     [tree.frame, tree.totalBytes, tree.selfBytes].every((c) => c.length === nodeCount) &&
     timeline.bytes.length === timeline.seconds.length;
-  const treeIsSound =
-    nodeCount > 0 &&
-    tree.parent.every((parent, node) => (node === 0 ? parent === -1 : parent >= 0 && parent < node)) &&
-    tree.frame.every((frame) => frame < frameCount);
-  if (!lengthsAgree || !treeIsSound) {
+  if (!lengthsAgree || !isSound(tree, frameCount) || tree.totalBytes[0] !== peakBytes) {
     throw new ReportError(
-      'This Fil report is damaged: its tables do not fit together. Run the cell again to make a new one.',
+      'This Fil report is damaged: its tables do not fit together. Profile again to make a new one.',
     );
   }
+}
+
+/** Readers walk the tree with the path to the node last seen, and draw callees inside their callers. */
+function isSound({ parent, frame, totalBytes, selfBytes }: Report['tree'], frameCount: number): boolean {
+  const nodeCount = parent.length;
+  if (nodeCount === 0 || parent[0] !== -1) {
+    return false;
+  }
+  const depth = new Int32Array(nodeCount);
+  const path = new Int32Array(nodeCount);
+  const belowBytes = new Float64Array(nodeCount);
+  for (let node = 0; node < nodeCount; node++) {
+    if (at(frame, node) >= frameCount) {
+      return false;
+    }
+    if (node > 0) {
+      const above = at(parent, node);
+      if (above < 0 || above >= node || at(path, at(depth, above)) !== above) {
+        return false;
+      }
+      depth[node] = at(depth, above) + 1;
+      belowBytes[above] = at(belowBytes, above) + at(totalBytes, node);
+    }
+    path[at(depth, node)] = node;
+  }
+  for (let node = 0; node < nodeCount; node++) {
+    if (at(belowBytes, node) + at(selfBytes, node) !== at(totalBytes, node)) {
+      return false;
+    }
+  }
+  return true;
 }

@@ -84,7 +84,7 @@ test('what cannot be read is said in place of the picture, with the text form be
   const messages = page.locator('.fil-unreadable');
   await expect(messages).toHaveCount(4);
   await expect(messages.nth(0)).toContainText('This report has version 99');
-  await expect(messages.nth(1)).toContainText('Run the cell again');
+  await expect(messages.nth(1)).toContainText('Profile again');
   await expect(messages.nth(2)).toContainText('not base64');
   for (const message of await messages.all()) {
     await expect(message.locator('pre')).toContainText('Peak 150.0 MiB');

@@ -5,6 +5,7 @@
 import './proxy/signals.js';
 import { isMainThread } from 'node:worker_threads';
 import { Command, Option } from 'commander';
+import { addReadingCommands, tellFailure } from './commands/index.js';
 import { reasonOf, StartFailure } from './failure.js';
 import type { BrowserChoice } from './launcher/browser.js';
 import { failToLaunch, launch } from './launcher/launch.js';
@@ -58,7 +59,12 @@ program
     }).catch(failToLaunch);
   });
 
+addReadingCommands(program);
+
 function fail(error: unknown): never {
+  if (tellFailure(error)) {
+    process.exit(error.status);
+  }
   // Explained failures are for users; the stack of another is for us.
   const text =
     error instanceof StartFailure

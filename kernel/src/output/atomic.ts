@@ -12,10 +12,10 @@ const CHUNK_CHARACTERS = 1 << 18;
  * Writes a file beside its place and moves it there.
  *
  * @param path its directory exists.
- * @param pieces text, in parts of any size; iterated once.
+ * @param pieces text or bytes, in parts of any size; iterated once.
  * @throws {Error} of the file system; then nothing is left behind, and what was at the path is as it was.
  */
-export function writeAtomically(path: string, pieces: Iterable<string>): void {
+export function writeAtomically(path: string, pieces: Iterable<string | Uint8Array>): void {
   // A short name of its own: "name + suffix" could be too long for the file system.
   const draft = join(dirname(path), `.fil-${randomBytes(6).toString('hex')}.tmp`);
   // "x": nobody can have put a link there.
@@ -24,13 +24,19 @@ export function writeAtomically(path: string, pieces: Iterable<string>): void {
     try {
       let chunk = '';
       for (const piece of pieces) {
+        if (typeof piece !== 'string') {
+          writeAll(descriptor, Buffer.from(chunk));
+          writeAll(descriptor, piece);
+          chunk = '';
+          continue;
+        }
         chunk += piece;
         if (chunk.length >= CHUNK_CHARACTERS) {
-          writeAll(descriptor, chunk);
+          writeAll(descriptor, Buffer.from(chunk));
           chunk = '';
         }
       }
-      writeAll(descriptor, chunk);
+      writeAll(descriptor, Buffer.from(chunk));
     } finally {
       closeSync(descriptor);
     }
@@ -45,8 +51,7 @@ export function writeAtomically(path: string, pieces: Iterable<string>): void {
 }
 
 /** One call can write less than it was given, without an error: a disk that is nearly full. */
-function writeAll(descriptor: number, text: string): void {
-  const bytes = Buffer.from(text);
+function writeAll(descriptor: number, bytes: Uint8Array): void {
   for (let start = 0; start < bytes.length; ) {
     start += writeSync(descriptor, bytes, start);
   }

@@ -15,7 +15,7 @@ import { toHtmlPage } from './page.js';
 import { bundledPictureParts, flamegraphSvg, type PictureParts } from './picture.js';
 
 /** What the pictures and stacks of a moment are called, before their extension. */
-const STEMS = { peak: 'peak-memory', 'out-of-memory': 'out-of-memory' } as const satisfies Record<ReportMoment, string>;
+export const STEMS = { peak: 'peak-memory', 'out-of-memory': 'out-of-memory' } as const satisfies Record<ReportMoment, string>;
 
 /** The complete report's file. */
 export const REPORT_JSON = 'profile.json';

@@ -3,6 +3,7 @@
  */
 import type { Frame } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { reportText } from '../../../schema/report-text.js';
 import { pruningStatement, residentStatement } from '../../../schema/summary.js';
 import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { formatBytes } from '../../../schema/units.js';
@@ -14,7 +15,7 @@ import { type OtherReport, PLAIN_HOST, type Tab, TABS, type ViewHost } from './h
 import { legendElement } from './legend.js';
 import { Menu, type MenuItem } from './menu.js';
 import { makePanel, type Panel } from './panels.js';
-import { copyText, download, fileName, reportText, svgText, toPng } from './save.js';
+import { copyText, download, fileName, svgText, toPng } from './save.js';
 import { stillColours } from './still-colours.js';
 import { stillPicture } from './still.js';
 import { foldedFrames } from '../../../schema/tree/model.js';

@@ -1,32 +1,12 @@
 /**
  * Takes a report out of the page: as text, as a picture, as a file.
  */
-import { frameLabel, subjectLabel } from '../../../schema/places.js';
+import { subjectLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { headline, pruningStatement, residentStatement, topLines } from '../../../schema/summary.js';
-import { formatBytes, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 
-const MOST_LINES = 20;
 /** Pixels of a PNG for each of the picture, for sharp text on today's screens. */
 const SCALE = 2;
-
-/** The headline and the top lines, for a message to a colleague. */
-export function reportText(report: Report): string {
-  const lines = topLines(report, MOST_LINES).map(({ frame, bytes }) => {
-    const { name, place, source } = frameLabel(frame, report.subject);
-    const where = [name, place, source].filter((part) => part !== '').join('  ');
-    return `${formatBytes(bytes).padStart(11)} ${formatShare(bytes, report.peakBytes).padStart(7)}  ${where}`;
-  });
-  const remarks = [residentStatement(report), pruningStatement(report)].filter((statement) => statement !== null);
-  return [
-    report.title ?? subjectLabel(report.subject),
-    ...headline(report).map((phrases) => phrases.map(({ text }) => text).join('')),
-    '',
-    ...lines,
-    ...(remarks.length === 0 ? [] : ['', ...remarks]),
-  ].join('\n');
-}
 
 /** Puts a text on the clipboard. @throws {Error} if the browser doesn't let us. */
 export async function copyText(text: string): Promise<void> {

@@ -9,7 +9,7 @@ let largestTextBytes = 64 * 2 ** 20;
 const PIECE_BYTES = 16 * 1024;
 /** Characters from which on the browser unpacks: about 15,000 nodes. */
 const LARGE_BASE64 = 300_000;
-const RUN_AGAIN = 'Run the cell again to make a new one.';
+const RUN_AGAIN = 'Profile again to make a new one.';
 
 /** From now on larger reports are refused. */
 export function useLargestReport(mebibytes: number): void {

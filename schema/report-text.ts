@@ -1,0 +1,26 @@
+/**
+ * A report as text of a page at most.
+ */
+import { frameLabel, subjectLabel } from './places.js';
+import type { Report } from './report.js';
+import { headline, pruningStatement, residentStatement, topLines } from './summary.js';
+import { formatBytes, formatShare } from './units.js';
+
+const MOST_LINES = 20;
+
+/** The headline and the top lines, for a message to a colleague. */
+export function reportText(report: Report): string {
+  const lines = topLines(report, MOST_LINES).map(({ frame, bytes }) => {
+    const { name, place, source } = frameLabel(frame, report.subject);
+    const where = [name, place, source].filter((part) => part !== '').join('  ');
+    return `${formatBytes(bytes).padStart(11)} ${formatShare(bytes, report.peakBytes).padStart(7)}  ${where}`;
+  });
+  const remarks = [residentStatement(report), pruningStatement(report)].filter((statement) => statement !== null);
+  return [
+    report.title ?? subjectLabel(report.subject),
+    ...headline(report).map((phrases) => phrases.map(({ text }) => text).join('')),
+    '',
+    ...lines,
+    ...(remarks.length === 0 ? [] : ['', ...remarks]),
+  ].join('\n');
+}
