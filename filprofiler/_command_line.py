@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from filprofiler._node import CannotStart, check_bundle, check_python
+from filprofiler._node import CannotStart, become_node, check_bundle, check_python
 from filprofiler._python_arguments import Program, UnknownOptionError, find_program
+from filprofiler._sizes import parse_size
 
 DEFAULT_OUTPUT = "fil-result"
+READING_COMMANDS = ("report", "diff", "export", "serve")
+"""What kernel/src/commands does."""
 
 DESCRIPTION = """\
 Fil shows which lines of a Python program, or of a notebook's cell, held the memory at its peak.
@@ -23,6 +26,11 @@ commands:
                       module, or - for standard input, and the program's own arguments
   python ...          run Python, with any arguments; nothing is tracked until the program calls
                       filprofiler.api.profile()
+  report REPORT       write the files of a report anew, and its top lines to the terminal
+  diff BEFORE AFTER   compare two reports: what holds more, what less
+  export REPORT       write a report in the format of speedscope, pprof or flamegraph tools, or as a table
+  serve [DIR]         show reports in the browser of another machine
+REPORT is a directory that was written here, or the profile.json in it. `fil-profile COMMAND --help` says more.
 
 before:                           after:
   python script.py --size 3         fil-profile run script.py --size 3
@@ -37,10 +45,14 @@ go to stderr and begin with =fil-profile=.
 The report is written into a new directory, DIR/<local time>/, when the program ends, however it ends. For one while it
 runs: kill -USR2 PID.
 
+In continuous integration, `fil-profile run --max-peak 2GiB script.py` ends with status 54 if a program that succeeded
+held more, and names the lines that did. For tests: @pytest.mark.limit_memory("100 MB"), `fil-profile python -m pytest`.
+
 In Jupyter, choose the kernel "Python 3 with Fil" and write %%filprofile above a cell.
 
 exit status:
-  the program's own; 1 if it could not be started; 2 if the command line is wrong or DIR can't be written.
+  the program's own; 54 if it succeeded but held more than --max-peak; 1 if it could not be started; 2 if the command
+  line is wrong or DIR can't be written.
 """
 
 
@@ -62,7 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fil-profile",
-        usage="fil-profile [options] run PROGRAM [arguments]\n       fil-profile [options] python [arguments]",
+        usage=(
+            "fil-profile [options] run [--max-peak SIZE] PROGRAM [arguments]\n"
+            "       fil-profile [options] python [arguments]\n"
+            "       fil-profile report|diff|export|serve [arguments]"
+        ),
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -95,9 +111,15 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let the program run until the system has no memory left",
     )
+    parser.add_argument(
+        "--max-peak",
+        metavar="SIZE",
+        type=_size,
+        help="with run: most memory that the program may hold, as 2GiB, 500MB or a number of bytes",
+    )
     parser.add_argument("--version", action="store_true", help="show the version and end")
     parser.add_argument("--license", action="store_true", help="show the license and end")
-    parser.add_argument("command", nargs="?", choices=("run", "python"), help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs="?", choices=("run", "python", *READING_COMMANDS), help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.set_defaults(browser="auto")
     return parser
@@ -106,6 +128,10 @@ def _parser() -> argparse.ArgumentParser:
 def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoReturn:
     from filprofiler._launch import launch
 
+    if options.command in READING_COMMANDS:
+        _read(options)
+    if options.command == "run":
+        _take_run_options(parser, options)
     python_arguments: list[str] = [*_interpreter_options(), *options.arguments]
     node_arguments = ["launch", "--browser", options.browser]
     if options.command == "run":
@@ -114,6 +140,8 @@ def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoRe
             sys.exit(0)
         _check_program(parser, python_arguments)
         node_arguments += ["--track-program", "--output", _checked_output(parser, options.output)]
+        if options.max_peak is not None:
+            node_arguments += ["--max-peak", str(options.max_peak)]
     try:
         check_python()
         check_bundle()
@@ -121,6 +149,38 @@ def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoRe
     except CannotStart as reason:
         sys.stderr.write(f"=fil-profile= {reason}\n")
         sys.exit(1)
+
+
+def _read(options: argparse.Namespace) -> NoReturn:
+    try:
+        check_bundle()
+        become_node(options.command, *options.arguments)
+    except CannotStart as reason:
+        sys.stderr.write(f"=fil-profile= {reason}\n")
+        sys.exit(1)
+
+
+def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """`run --max-peak SIZE PROGRAM`: ours stand before what follows `python`, which knows none of that name."""
+    arguments: list[str] = options.arguments
+    while arguments[:1] == ["--max-peak"] or (arguments[:1] and arguments[0].startswith("--max-peak=")):
+        name, equals, value = arguments.pop(0).partition("=")
+        if not equals:
+            if not arguments:
+                parser.error(f"run: {name} needs an amount of memory, as in {name} 2GiB")
+            value = arguments.pop(0)
+        try:
+            options.max_peak = parse_size(value)
+        except ValueError as problem:
+            parser.error(f"run: {name}: {problem}")
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as problem:
+        # Of a ValueError, argparse shows only what was given.
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def _check_program(parser: argparse.ArgumentParser, arguments: list[str]) -> None:

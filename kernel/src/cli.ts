@@ -35,6 +35,7 @@ interface LaunchArguments {
   readonly trackProgram?: true;
   readonly output: string;
   readonly browser: BrowserChoice;
+  readonly maxPeak?: string;
 }
 
 program
@@ -48,6 +49,7 @@ program
   .option('--track-program', 'profile the whole program')
   .option('--output <directory>', 'where reports are written', 'fil-result')
   .addOption(new Option('--browser <choice>').choices(['auto', 'always', 'never']).default('auto'))
+  .option('--max-peak <bytes>', 'most that the program may hold')
   .action(async (options: LaunchArguments) => {
     await launch({
       ...options,
@@ -56,6 +58,7 @@ program
       ready: Number(options.ready),
       command: JSON.parse(options.command) as string[],
       trackProgram: options.trackProgram === true,
+      maxPeakBytes: options.maxPeak === undefined ? null : Number(options.maxPeak),
     }).catch(failToLaunch);
   });
 

@@ -57,11 +57,7 @@ export class Session {
         this.giveUp();
         return { type: 'ok', id: request.id };
       case 'end':
-        return {
-          type: 'report',
-          id: request.id,
-          ...(await this.end({ kind: request.outcome }, request.observed)),
-        };
+        return replyOf(request.id, await this.end({ kind: request.outcome }, request.observed));
     }
   }
 
@@ -167,6 +163,10 @@ export class Session {
       },
     };
   }
+}
+
+function replyOf(id: number, { bundle, files, filesProblem }: ReportOutput): ControlReply {
+  return { type: 'report', id, bundle, files, filesProblem };
 }
 
 function refused(id: number, reason: string): ControlReply {

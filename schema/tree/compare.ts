@@ -1,7 +1,7 @@
 /**
  * A report beside an earlier one of the same code: which frames and lines hold more, and which less. No DOM here.
  */
-import { type Frame, isTopLevel } from '../places.js';
+import { type Frame, isTopLevel, isUserCode } from '../places.js';
 import type { Report } from '../report.js';
 import { noMappedBytes } from '../summary.js';
 import type { LineRow } from './lines.js';
@@ -76,9 +76,8 @@ function keyOf(frame: Frame): string {
     return frame.kind;
   }
   const name = isTopLevel(frame) ? '' : frame.function;
-  if (frame.cell >= 0) {
-    // A cell has a new number each time that it runs, and its lines move as it is edited.
-    return `cell\n${name}\n${frame.sourceLine === '' ? frame.line : frame.sourceLine}`;
-  }
-  return `${frame.file}\n${name}\n${frame.line}`;
+  // Lines of the user's code move as it is edited; those of libraries are many with the same text.
+  const line = isUserCode(frame) && frame.sourceLine !== '' ? frame.sourceLine : frame.line;
+  // A cell has a new number each time that it runs.
+  return `${frame.cell >= 0 ? 'cell' : frame.file}\n${name}\n${line}`;
 }

@@ -7,7 +7,7 @@ import { parseReport, type Report, ReportError } from '../../../schema/report.js
 import type { ReportMoment } from '../../../schema/titles.js';
 import { reasonOf } from '../failure.js';
 import { REPORT_JSON, STEMS } from '../output/files.js';
-import { displayableReport } from '../report/text.js';
+import { displayableReport } from './displayable-report.js';
 import { CommandFailure } from './failure.js';
 
 /** V8 holds no longer text (2 ** 29 - 24 characters), and each byte of a text can be a character. */

@@ -9,12 +9,16 @@ export type Ending = Exclude<ChildEvent, { kind: 'report-asked' }>;
 export function outcomeOf(ending: Ending): ReportOutcome {
   switch (ending.kind) {
     case 'exited':
-      return ending.value === 0 ? { kind: 'completed' } : { kind: 'error' };
+      return isSuccess(ending) ? { kind: 'completed' } : { kind: 'error' };
     case 'killed':
       return ending.value === constants.signals.SIGINT
         ? { kind: 'interrupted' }
         : { kind: 'died', exitCode: null, signal: signalName(ending.value) };
   }
+}
+
+export function isSuccess(ending: Ending): boolean {
+  return ending.kind === 'exited' && ending.value === 0;
 }
 
 export function signalName(number: number): string {

@@ -7,6 +7,7 @@ import { loadAddon, preloadableTracker } from '../addon.js';
 import { StartFailure } from '../failure.js';
 import { onSignal } from '../proxy/signals.js';
 import { type BrowserChoice } from './browser.js';
+import { type PeakSummary, statusForBudget } from './budget.js';
 import { type Ending, endLike } from './ending.js';
 import { ProgramReports } from './program-reports.js';
 import { RequestedReports } from './requested-reports.js';
@@ -26,12 +27,16 @@ export interface LaunchOptions {
   /** Directory below which reports are written. */
   readonly output: string;
   readonly browser: BrowserChoice;
+  /** Most that the program may hold, in bytes; null for no limit. */
+  readonly maxPeakBytes: number | null;
 }
 
 /** What the two ways to profile have in common. */
 interface Reports {
   /** By which the tracker is told of them. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What the last report of the whole program says; null before there is one. */
+  readonly last?: PeakSummary | null;
   /** Asked for by a signal. */
   writeNow(): Promise<void>;
   writeLast(ending: Ending): Promise<void>;
@@ -68,6 +73,14 @@ export async function launch(options: LaunchOptions): Promise<never> {
     sayFailure('The report could not be made', error);
   }
   reports.close();
+  const { maxPeakBytes } = options;
+  const status =
+    maxPeakBytes === null
+      ? null
+      : statusForBudget(reports.last ?? { ...segment.counters(), topLines: [] }, maxPeakBytes, ending);
+  if (status !== null) {
+    return addon.endWithStatus(status);
+  }
   return endLike(ending, addon);
 }
 

@@ -3,6 +3,7 @@ import type { Segment } from '../addon.js';
 import { reasonOf } from '../failure.js';
 import type { ReportOutcome } from '../../../schema/report.js';
 import type { Session } from '../session.js';
+import type { PeakSummary } from './budget.js';
 import { type BrowserChoice, openInBrowser, wantsBrowser } from './browser.js';
 import { type Ending, outcomeOf } from './ending.js';
 import { tellReport } from './files.js';
@@ -20,10 +21,11 @@ export interface ProgramOptions {
 
 export class ProgramReports {
   readonly environment: Readonly<Record<string, string>>;
+  last: PeakSummary | null = null;
   readonly #options: ProgramOptions;
   readonly #session: Session;
   /** Reports are made one after the other. */
-  #last: Promise<unknown> = Promise.resolve();
+  #latest: Promise<unknown> = Promise.resolve();
 
   private constructor(trackProgram: string, options: ProgramOptions, session: Session) {
     this.environment = { [trackProgram]: '1' };
@@ -61,7 +63,7 @@ export class ProgramReports {
   /** The report at the program's end. A program that never began has none: Python has said why. */
   async writeLast(ending: Ending): Promise<void> {
     const { segment, python, browser } = this.#options;
-    await this.#last;
+    await this.#latest;
     if (!segment.counters().programBegan) {
       return;
     }
@@ -73,7 +75,7 @@ export class ProgramReports {
 
   /** A report while the program goes on. */
   writeNow(): Promise<void> {
-    const report = this.#last
+    const report = this.#latest
       .then(() => this.#write({ kind: 'completed' }))
       .then(
         () => undefined,
@@ -81,7 +83,7 @@ export class ProgramReports {
           sayFailure('The report could not be made', error);
         },
       );
-    this.#last = report;
+    this.#latest = report;
     return report;
   }
 
@@ -96,6 +98,7 @@ export class ProgramReports {
     try {
       directory = makeReportDirectory(this.#options.output, new Date());
       const report = await this.#session.report(outcome, directory);
+      this.last = report;
       if (report.filesProblem === null) {
         return tellReport(report);
       }

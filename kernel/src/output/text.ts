@@ -31,6 +31,11 @@ export function toPlainText(report: Report): string {
   return text;
 }
 
+/** The lines that held most, a text each: bytes, share of the peak, where. */
+export function topLinesText(report: Report, most: number): string[] {
+  return topLines(report, most).map((line) => cut(textLine(line, report), 2 * LONGEST_LINE));
+}
+
 function textLine({ frame, bytes, mapped }: Line, report: Report): string {
   const { name, place, source } = frameLabel(frame, report.subject);
   const amount = formatBytes(bytes).padStart(11);

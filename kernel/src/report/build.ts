@@ -6,6 +6,7 @@ import { at } from '../../../schema/columns.js';
 import type { CellSource } from '../../../schema/control.js';
 import type { Observed } from '../../../schema/observed.js';
 import {
+  type FrameKind,
   type MemoryLimit,
   type Report,
   type ReportOutcome,
@@ -111,12 +112,12 @@ export class ReportSource {
 
   /** From a report that was made before: smaller ones can be made of it. */
   static ofReport(report: Report): ReportSource {
-    const { frames, pruned } = report;
-    const { tree: named, totals } = withoutOther(report);
+    const { frames, tree, pruned, ...rest } = report;
+    const { tree: named, totals } = withoutOther(tree, frames.kind);
     // One row more, if need be, for an "other" where there was none.
     const known = frames.kind.indexOf('other');
     const otherFrame = known < 0 ? frames.kind.length : known;
-    return new ReportSource(named, totals, otherFrame, (rows) => rowsOfTable(frames, rows), report, pruned.nodes);
+    return new ReportSource(named, totals, otherFrame, (rows) => rowsOfTable(frames, rows), rest, pruned.nodes);
   }
 
   /** A report of at most so many nodes. The sum of `selfBytes` over its tree is its `peakBytes`, to the byte. */
@@ -142,7 +143,10 @@ export function buildReport(snapshot: Snapshot, context: ReportContext): Report 
 }
 
 /** A report's tree without its nodes "other": what they held is in the totals of their callers only. */
-function withoutOther({ tree, frames }: Report): { readonly tree: CallTree; readonly totals: Float64Array } {
+function withoutOther(
+  tree: Report['tree'],
+  kinds: readonly FrameKind[],
+): { readonly tree: CallTree; readonly totals: Float64Array } {
   const count = tree.parent.length;
   const nodeOf = new Int32Array(count);
   const parent = new Int32Array(count);
@@ -152,7 +156,7 @@ function withoutOther({ tree, frames }: Report): { readonly tree: CallTree; read
   let size = 0;
   for (let row = 0; row < count; row++) {
     const above = row === 0 ? -1 : at(nodeOf, at(tree.parent, row));
-    if (row > 0 && (above < 0 || at(frames.kind, at(tree.frame, row)) === 'other')) {
+    if (row > 0 && (above < 0 || at(kinds, at(tree.frame, row)) === 'other')) {
       // With everything below it, of which our own have nothing.
       nodeOf[row] = -1;
       continue;

@@ -2,8 +2,6 @@
  * Text that user code can influence (names, file names, source lines), made fit to be shown.
  */
 
-import type { Report } from '../../../schema/report.js';
-
 /**
  * Characters that would act instead of show: control characters (a terminal obeys them), line separators, and the bidirectional
  * controls that let source text look like something else (CVE-2021-42574).
@@ -23,31 +21,4 @@ export function displayable(text: string, longest: number): string {
   const shown = text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
   // Lone surrogates last: cutting can split a pair.
   return shown.replace(/\t/g, ' ').replace(ACTING, '\ufffd').replace(LONE_SURROGATE, '\ufffd');
-}
-
-/** Longest text of a report that comes from elsewhere; our own are far shorter. */
-const LONGEST_TEXT = 10_000;
-
-/** A report of any origin whose texts are made fit to be shown. Our own are already. */
-export function displayableReport(report: Report): Report {
-  const shown = (text: string): string => displayable(text, LONGEST_TEXT);
-  const { frames, subject, notes, producer } = report;
-  return {
-    ...report,
-    title: report.title === null ? null : shown(report.title),
-    subject:
-      subject.kind === 'program'
-        ? { ...subject, command: subject.command.map(shown) }
-        : subject.kind === 'call'
-          ? { ...subject, name: shown(subject.name) }
-          : subject,
-    frames: {
-      ...frames,
-      function: frames.function.map(shown),
-      file: frames.file.map(shown),
-      sourceLine: frames.sourceLine.map(shown),
-    },
-    notes: notes.map((note) => ({ ...note, text: shown(note.text) })),
-    producer: { ...producer, version: shown(producer.version), python: shown(producer.python) },
-  };
 }
