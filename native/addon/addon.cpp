@@ -9,6 +9,7 @@
 #include "elf.hpp"
 #include "forwarder_edge.hpp"
 #include "resident.hpp"
+#include "memory_watch.hpp"
 #include "segment_reader.hpp"
 #include "supervisor_edge.hpp"
 
@@ -99,6 +100,20 @@ Napi::Array degradations(Napi::Env env, std::uint32_t bits) {
   return names;
 }
 
+Napi::Value failure_of(Napi::Env env, const Snapshot& copy) {
+  if (copy.failure.count == 0) {
+    return env.Null();
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("count", static_cast<double>(copy.failure.count));
+  result.Set("bytes", static_cast<double>(copy.failure.bytes));
+  result.Set("site", copy.failure.site);
+  result.Set("thread", copy.failure.thread);
+  result.Set("atSeconds", copy.failure.at_seconds);
+  result.Set("refused", copy.failure.refused);
+  return result;
+}
+
 /// PY_VERSION_HEX as people write it: 0x030b07f0 is 3.11.7.
 std::string version_text(std::uint32_t hex) {
   if (hex == 0) {
@@ -114,13 +129,22 @@ class Segment : public Napi::ObjectWrap<Segment> {
     return DefineClass(
         env, "Segment",
         {InstanceAccessor<&Segment::descriptor>("descriptor"), InstanceMethod<&Segment::counters>("counters"),
-         InstanceMethod<&Segment::snapshot>("snapshot"), InstanceMethod<&Segment::close>("close")});
+         InstanceMethod<&Segment::snapshot>("snapshot"), InstanceMethod<&Segment::set_budget>("setBudget"),
+         InstanceMethod<&Segment::watch_memory>("watchMemory"), InstanceMethod<&Segment::close>("close")});
   }
 
   explicit Segment(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     guarded(info.Env(), [&] {
-      reader_ = info[0].IsNumber() ? std::make_unique<SegmentReader>(info[0].As<Napi::Number>().Int32Value())
-                                   : std::make_unique<SegmentReader>();
+      if (info[0].IsString()) {
+        const bool existing = info[1].ToBoolean();
+        reader_ =
+            std::make_shared<SegmentReader>(info[0].As<Napi::String>().Utf8Value(),
+                                            existing ? SegmentReader::Open::existing : SegmentReader::Open::create);
+      } else if (info[0].IsNumber()) {
+        reader_ = std::make_shared<SegmentReader>(info[0].As<Napi::Number>().Int32Value());
+      } else {
+        reader_ = std::make_shared<SegmentReader>();
+      }
       return info.Env().Undefined();
     });
   }
@@ -178,6 +202,8 @@ class Segment : public Napi::ObjectWrap<Segment> {
       result.Set("line", typed_array<Napi::Int32Array>(env, copy.line));
       result.Set("peakSiteBytes", typed_array<Napi::Float64Array>(env, copy.peak_site_bytes));
       result.Set("currentSiteBytes", typed_array<Napi::Float64Array>(env, copy.current_site_bytes));
+      result.Set("failureSiteBytes", typed_array<Napi::Float64Array>(env, copy.failure_site_bytes));
+      result.Set("failure", failure_of(env, copy));
       result.Set("codes", codes);
       result.Set("degradations", degradations(env, copy.degradations));
       result.Set("consistent", copy.consistent);
@@ -185,12 +211,23 @@ class Segment : public Napi::ObjectWrap<Segment> {
     });
   }
 
+  Napi::Value set_budget(const Napi::CallbackInfo& info) {
+    const std::int64_t bytes = info[0].IsNumber() ? info[0].As<Napi::Number>().Int64Value() : INT64_MAX;
+    reader(info.Env()).view().guard().budget_bytes.store(bytes, std::memory_order_relaxed);
+    return info.Env().Undefined();
+  }
+
+  Napi::Value watch_memory(const Napi::CallbackInfo& info) {
+    reader(info.Env());
+    return guarded(info.Env(), [&] { return new_memory_watch(info, reader_); });
+  }
+
   Napi::Value close(const Napi::CallbackInfo& info) {
     reader_.reset();
     return info.Env().Undefined();
   }
 
-  std::unique_ptr<SegmentReader> reader_;
+  std::shared_ptr<const SegmentReader> reader_;
 };
 
 Napi::Value why_not_preloadable_js(const Napi::CallbackInfo& info) {
@@ -217,6 +254,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("releaseResident",
               Napi::Function::New(env, [](const Napi::CallbackInfo&) { release_resident(); }, "releaseResident"));
   exports.Set("Forwarder", define_forwarder(env));
+  define_memory_watch(env, exports);
   return exports;
 }
 

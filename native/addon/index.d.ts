@@ -36,6 +36,22 @@ export interface Counters {
 export type Degradation =
   'call-sites-full' | 'stacks-truncated' | 'allocator-replaced' | 'tracker-memory-exhausted' | 'stacks-missing';
 
+/** The last allocation that failed. */
+export interface Failure {
+  /** How many have failed. */
+  readonly count: number;
+  /** What it asked for. */
+  readonly bytes: number;
+  /** Where: a row of the site columns. */
+  readonly site: number;
+  /** The thread's id in the kernel. */
+  readonly thread: number;
+  /** Clock of `beganAtSeconds`. */
+  readonly atSeconds: number;
+  /** Whether the guard refused it before memory ran out. */
+  readonly refused: boolean;
+}
+
 /**
  * What a row of the code columns stands for. Of a mapping the file name is the file's path, or the shared memory's name (empty if it
  * has none), the qualified name is empty, and its sites' line is 0: they stand below the line that mapped it.
@@ -62,6 +78,10 @@ export interface Snapshot extends Counters {
   readonly peakSiteBytes: Float64Array;
   /** Bytes that the site itself holds at the moment of the snapshot (at the end of tracking, if it has ended). */
   readonly currentSiteBytes: Float64Array;
+  /** Bytes that the site itself held when an allocation last failed; empty if none has. */
+  readonly failureSiteBytes: Float64Array;
+  /** The last allocation that failed; null if none has. */
+  readonly failure: Failure | null;
   /** Columns of code objects, one entry each. */
   readonly codes: {
     readonly filename: readonly string[];
@@ -77,14 +97,83 @@ export interface Snapshot extends Counters {
 /** Value in `Snapshot.code` for "no code". */
 export const noCode: number;
 
+/** Why something is done about memory. `available`: less is left than the headroom. */
+export type MemoryRule = 'available' | 'swap' | 'pressure' | 'budget';
+
+/** Figures of the place that has least memory left. */
+export interface MemoryFigures {
+  readonly rule: MemoryRule;
+  /** Whose memory it is: the machine's, a control group's, or what the user allows the processes. */
+  readonly level: 'host' | 'cgroup' | 'chosen';
+  /** Directory of the control group; null for others. */
+  readonly group: string | null;
+  /** Null where nothing could be read. */
+  readonly limitBytes: number | null;
+  /** Can be below 0. Null where nothing could be read. */
+  readonly availableBytes: number | null;
+  /** What has to be left. */
+  readonly headroomBytes: number;
+  /** What the tracker counts now. */
+  readonly trackedBytes: number;
+  /** Of all processes of the tree; pages that they share count for each. */
+  readonly residentBytes: number;
+  readonly swappedBytes: number;
+}
+
+export interface MemoryEvent {
+  readonly kind: 'interrupt-requested' | 'killed-program' | 'killed-subprocess' | 'not-the-cause';
+  readonly figures: MemoryFigures;
+  /** The number of the cell, or the pid that was killed. */
+  readonly subject: number;
+  /** Of a subprocess that was killed, its command; empty for others. */
+  readonly command: string;
+}
+
+export interface WatchOptions {
+  /** The process at the top of the tree to watch. */
+  readonly pid: number;
+  /** Prefix of /proc and the control groups, for recorded trees. */
+  readonly root?: string;
+  /** What has to be left; 0 for 100 MB or 2 % of the limit, at most a tenth of it, at least 30 MB. */
+  readonly headroomBytes: number;
+  /** What the processes may hold together; 0 for what there is. */
+  readonly limitBytes: number;
+  /** Whether anything is done, or only read. */
+  readonly acts: boolean;
+  /** Whether running cells are interrupted before anything is killed. */
+  readonly guards: boolean;
+}
+
+/** A thread that watches how much memory a process tree can still take, and acts before the system does. */
+export interface MemoryWatch {
+  /** The last reading. */
+  figures(): MemoryFigures;
+  /** How often the system's out-of-memory killer has struck here in about the last second. */
+  freshOomKills(): number;
+  /** How often the thread has looked. */
+  wakeUps(): number;
+  /** Ends it. Other calls throw afterwards. */
+  stop(): void;
+}
+
+/**
+ * One reading, without a watch.
+ *
+ * @param root prefix of /proc and the control groups, for recorded trees.
+ */
+export function readMemory(pid: number, root?: string): MemoryFigures;
+
 /** One process's shared memory. */
 export class Segment {
   /**
    * Makes a sealed-size, sparse memfd. Throws an Error with the system's reason if there is no memory for it.
    *
-   * @param descriptor of an empty memfd that allows sealing, made by another program, to be used instead; it is ours then.
+   * @param place either the descriptor of an empty memfd that allows sealing, made by another program, to be used instead and ours
+   *   then; or the path of a file to make, which is still there when everybody has died.
+   * @param existing opens the file that a process left, for reading.
+   * @throws {Error} if the file is no segment of this version.
    */
-  constructor(descriptor?: number);
+  constructor(place?: number | string, existing?: boolean);
   /** Descriptor to pass to the child by `stdio`; close-on-exec in this process. */
   readonly descriptor: number;
   counters(): Counters;
@@ -94,6 +183,10 @@ export class Segment {
    * @throws {Error} if the segment is corrupt or of another layout, with the values that disagree.
    */
   snapshot(): Snapshot;
+  /** What the running cell may hold; null for no budget. Allocations that would exceed it are refused while a watch guards. */
+  setBudget(bytes: number | null): void;
+  /** Starts a thread that watches the process's memory; see {@link MemoryWatch}. */
+  watchMemory(options: WatchOptions, onEvent: (event: MemoryEvent) => void): MemoryWatch;
   /** Unmaps and closes. Other calls throw afterwards. */
   close(): void;
 }

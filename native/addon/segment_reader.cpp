@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
@@ -42,6 +44,13 @@ void check_at_most(const char* name, std::uint64_t value, std::uint64_t limit) {
   throw std::system_error(errno, std::generic_category(), call);
 }
 
+[[noreturn]] void close_and_fail(int descriptor, const char* call) {
+  const int error = errno;
+  close(descriptor);
+  errno = error;
+  fail(call);
+}
+
 }  // namespace
 
 SegmentReader::SegmentReader() : SegmentReader(memfd_create("filprofiler", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {}
@@ -50,26 +59,62 @@ SegmentReader::SegmentReader(int descriptor) : descriptor_(descriptor) {
   if (descriptor_ < 0) {
     fail("memfd_create");
   }
-  const auto fail_closed = [this](const char* call) {
-    const int error = errno;
-    close(descriptor_);
-    errno = error;
-    fail(call);
-  };
   // A process that shrank it would make every access of the others a SIGBUS.
   if (fcntl(descriptor_, F_SETFD, FD_CLOEXEC) != 0 ||
       ftruncate(descriptor_, static_cast<off_t>(segment::total_bytes)) != 0 ||
       fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    fail_closed("ftruncate");
+    close_and_fail(descriptor_, "ftruncate");
   }
-  void* base = mmap(nullptr, segment::total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor_, 0);
+  map(PROT_READ | PROT_WRITE);
+  write_header();
+}
+
+SegmentReader::SegmentReader(const std::string& path, Open how) {
+  const bool creates = how == Open::create;
+  descriptor_ = open(path.c_str(), creates ? O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
+  if (descriptor_ < 0) {
+    fail("open");
+  }
+  if (creates) {
+    if (ftruncate(descriptor_, static_cast<off_t>(segment::total_bytes)) != 0) {
+      close_and_fail(descriptor_, "ftruncate");
+    }
+    map(PROT_READ | PROT_WRITE);
+    write_header();
+    return;
+  }
+  // Read beyond a shorter file would be a SIGBUS.
+  struct stat status = {};
+  if (fstat(descriptor_, &status) != 0 || status.st_size != static_cast<off_t>(segment::total_bytes)) {
+    close(descriptor_);
+    throw std::runtime_error("it has " + std::to_string(status.st_size) + " bytes instead of " +
+                             std::to_string(segment::total_bytes) + ": another version of Fil has written it");
+  }
+  map(PROT_READ);
+  try {
+    header();
+  } catch (...) {
+    munmap(view_.base, segment::total_bytes);
+    close(descriptor_);
+    throw;
+  }
+}
+
+void SegmentReader::map(int protection) {
+  void* base = mmap(nullptr, segment::total_bytes, protection, MAP_SHARED | MAP_NORESERVE, descriptor_, 0);
   if (base == MAP_FAILED) {
-    fail_closed("mmap");
+    close_and_fail(descriptor_, "mmap");
   }
   view_ = segment::View{static_cast<std::byte*>(base)};
+}
+
+void SegmentReader::write_header() {
   segment::Header& header = view_.header();
   header.layout_version = segment::layout_version;
   header.header_bytes = sizeof(segment::Header);
+  // Nothing is refused until a watcher says so.
+  view_.guard().admissible_bytes.store(INT64_MAX, std::memory_order_relaxed);
+  view_.guard().budget_bytes.store(INT64_MAX, std::memory_order_relaxed);
   header.magic = segment::magic;
 }
 
@@ -104,6 +149,8 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   const std::uint32_t session = live.session.load(std::memory_order_acquire);
   // Pairs with Ledger::change: the saved values of this generation are complete.
   const std::uint64_t generation = live.generation.load(std::memory_order_acquire);
+  const std::uint64_t peak_generation = live.peak_generation.load(std::memory_order_acquire);
+  const std::uint64_t failure_generation = live.failure_generation.load(std::memory_order_acquire);
   const std::uint32_t site_count = live.site_count.load(std::memory_order_acquire);
   const std::uint32_t code_count = live.code_count.load(std::memory_order_acquire);
   const std::uint32_t string_bytes = live.string_bytes.load(std::memory_order_acquire);
@@ -120,11 +167,23 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   to.began_seconds = seconds(live.began_nanoseconds.load(std::memory_order_relaxed));
   to.ended_seconds = seconds(ended != 0 ? ended : now_nanoseconds());
 
+  const segment::Failure& failure = view_.failure();
+  to.failure = {failure.count.load(std::memory_order_acquire),  // pairs with Tracker::failed
+                failure.bytes.load(std::memory_order_relaxed),
+                failure.site.load(std::memory_order_relaxed),
+                failure.thread.load(std::memory_order_relaxed),
+                seconds(failure.at_nanoseconds.load(std::memory_order_relaxed)),
+                failure.refused.load(std::memory_order_relaxed) != 0};
+  if (to.failure.count > 0) {
+    check_at_most("site of a failed allocation", to.failure.site, site_count - 1);
+  }
+
   to.parent.resize(site_count);
   to.code.resize(site_count);
   to.line.resize(site_count);
   to.peak_site_bytes.resize(site_count);
   to.current_site_bytes.resize(site_count);
+  to.failure_site_bytes.resize(to.failure.count > 0 ? site_count : 0);
   const segment::SiteFrame* frames = view_.frames();
   const segment::SiteCounts* counts = view_.counts();
   // From the sums, not from the header, which can lag by the event that a killed process was in.
@@ -139,10 +198,14 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
       corrupt("site " + std::to_string(site) + " has the code " + std::to_string(frame.code) + " of " +
               std::to_string(code_count));
     }
-    const std::int64_t at_peak = segment::bytes_at_peak(counts[site], generation);
+    const std::int64_t at_peak = segment::bytes_at_peak(counts[site], peak_generation);
     const std::int64_t now = counts[site].current_bytes.load(std::memory_order_relaxed);
     if (at_peak < 0 || now < 0) {
       corrupt("site " + std::to_string(site) + " holds " + std::to_string(at_peak < 0 ? at_peak : now) + " bytes");
+    }
+    if (to.failure.count > 0) {
+      to.failure_site_bytes[site] =
+          static_cast<double>(std::max<std::int64_t>(0, segment::bytes_at_failure(counts[site], failure_generation)));
     }
     peak += at_peak;
     current += now;

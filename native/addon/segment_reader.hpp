@@ -21,12 +21,23 @@ struct Snapshot {
   double ended_seconds;
   std::uint32_t degradations;
   bool consistent;
+  /// The last allocation that failed; `count` is 0 if none has.
+  struct {
+    std::uint64_t count;
+    std::int64_t bytes;
+    std::uint32_t site;
+    std::int32_t thread;
+    double at_seconds;
+    bool refused;
+  } failure;
 
   std::vector<std::uint32_t> parent;
   std::vector<std::uint32_t> code;
   std::vector<std::int32_t> line;
   std::vector<double> peak_site_bytes;
   std::vector<double> current_site_bytes;
+  /// Empty if no allocation has failed.
+  std::vector<double> failure_site_bytes;
 
   std::vector<std::string> filename;
   std::vector<std::string> qualified_name;
@@ -41,6 +52,10 @@ class SegmentReader {
   SegmentReader();
   /// In an empty memfd that allows sealing, made by another program; owned from now on, also if this throws.
   explicit SegmentReader(int descriptor);
+  /// In a file, which outlives everybody that has it mapped: makes it (it must not exist), or opens one that a process
+  /// left. Throws std::system_error, or std::runtime_error if the file is no segment.
+  enum class Open { create, existing };
+  SegmentReader(const std::string& path, Open how);
   ~SegmentReader();
   SegmentReader(const SegmentReader&) = delete;
   SegmentReader& operator=(const SegmentReader&) = delete;
@@ -50,9 +65,13 @@ class SegmentReader {
   /// The header, checked. Throws std::runtime_error with the values that are wrong.
   const segment::Header& header() const;
 
+  segment::View view() const { return view_; }
+
   Snapshot snapshot() const;
 
  private:
+  void map(int protection);
+  void write_header();
   bool try_snapshot(Snapshot& to) const;
   void copy_codes(Snapshot& to, std::uint32_t code_count, std::uint32_t string_bytes) const;
 

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "guard.hpp"
 #include "ids.hpp"
 
 namespace fil::segment {
@@ -22,7 +23,7 @@ namespace fil::segment {
 /// "FILMEM01" as little-endian bytes.
 inline constexpr std::uint64_t magic = 0x31304d454d4c4946;
 /// Raised with every change of this header. Writer and reader refuse another version.
-inline constexpr std::uint32_t layout_version = 2;
+inline constexpr std::uint32_t layout_version = 3;
 
 /// Call sites of one session. 2^20 sites are 48 MiB of sparse memory; a site beyond it is charged to its caller's site.
 inline constexpr std::uint32_t site_capacity = 1U << 20;
@@ -49,17 +50,18 @@ enum class Degradation : std::uint32_t {
 
 /// What a site holds. Written only by the ledger, under its exclusive lock.
 ///
-/// Invariant: generation <= Header::generation; saved_bytes is the site's bytes at the peak iff generation ==
-/// Header::generation.
+/// Invariant: generation <= Header::generation. saved_bytes is the site's bytes at the peak iff generation >=
+/// Header::peak_generation; failure_bytes is what it held when an allocation last failed iff generation >=
+/// Header::failure_generation. Where a saved value is not valid the site has not changed since, so current_bytes is it.
 struct SiteCounts {
   /// Bytes live now.
   std::atomic<std::int64_t> current_bytes;
-  /// Bytes at the last peak; valid iff `generation` is the header's.
+  /// Bytes at the last peak; see above.
   std::atomic<std::int64_t> saved_bytes;
-  /// The header's generation when the site first changed after a peak.
+  /// The header's generation when the site first changed after it was raised.
   std::atomic<std::uint64_t> generation;
-  /// Keeps two sites to a cache line, none across.
-  std::uint64_t reserved;
+  /// Bytes when an allocation last failed; see above.
+  std::atomic<std::int64_t> failure_bytes;
 };
 
 /// Where a site is. Written once, before Header::site_count covers it.
@@ -124,8 +126,11 @@ struct Header {
   /// The ledger's totals, on a cache line of their own.
   alignas(64) std::atomic<std::int64_t> current_bytes;
   std::atomic<std::int64_t> peak_bytes;
-  /// Number of peaks so far, from 1: each new one makes every saved value stale.
+  /// Raised, from 1, by every new peak and every failed allocation: sites save their bytes at their next change.
   std::atomic<std::uint64_t> generation;
+  /// The generation that the last peak, and the last failed allocation (0 if none failed), have raised it to.
+  std::atomic<std::uint64_t> peak_generation;
+  std::atomic<std::uint64_t> failure_generation;
 };
 
 // Both artefacts compile these figures; a compiler that lays them out differently must not link.
@@ -136,6 +141,11 @@ static_assert(offsetof(Header, current_bytes) == 128 && sizeof(Header) == 192);
 constexpr std::size_t align_to_page(std::size_t bytes) {
   return (bytes + 4095) & ~std::size_t{4095};
 }
+
+/// In the header's page, which every segment has, whatever its capacities.
+inline constexpr std::size_t guard_offset = 2048;
+inline constexpr std::size_t failure_offset = 3072;
+static_assert(sizeof(Header) <= guard_offset && guard_offset + sizeof(Guard) <= failure_offset);
 
 inline constexpr std::size_t counts_offset = align_to_page(sizeof(Header));
 inline constexpr std::size_t frames_offset = counts_offset + align_to_page(sizeof(SiteCounts) * site_capacity);
@@ -149,17 +159,27 @@ struct View {
   std::byte* base;
 
   Header& header() const { return *reinterpret_cast<Header*>(base); }
+  Guard& guard() const { return *reinterpret_cast<Guard*>(base + guard_offset); }
+  Failure& failure() const { return *reinterpret_cast<Failure*>(base + failure_offset); }
   SiteCounts* counts() const { return reinterpret_cast<SiteCounts*>(base + counts_offset); }
   SiteFrame* frames() const { return reinterpret_cast<SiteFrame*>(base + frames_offset); }
   CodeRecord* codes() const { return reinterpret_cast<CodeRecord*>(base + codes_offset); }
   char* strings() const { return reinterpret_cast<char*>(base + strings_offset); }
 };
 
-/// What a site held at the peak. `generation` is the header's.
-inline std::int64_t bytes_at_peak(const SiteCounts& site, std::uint64_t generation) {
-  // Pairs with the release stores in Ledger::change: a matching generation means that saved_bytes is complete.
-  if (site.generation.load(std::memory_order_acquire) == generation) {
+/// What a site held at the peak. `peak_generation` is the header's.
+inline std::int64_t bytes_at_peak(const SiteCounts& site, std::uint64_t peak_generation) {
+  // Pairs with the release stores in Ledger::change: a generation that is reached means that saved_bytes is complete.
+  if (site.generation.load(std::memory_order_acquire) >= peak_generation) {
     return site.saved_bytes.load(std::memory_order_relaxed);
+  }
+  return site.current_bytes.load(std::memory_order_relaxed);
+}
+
+/// What a site held when an allocation last failed. `failure_generation` is the header's, and not 0.
+inline std::int64_t bytes_at_failure(const SiteCounts& site, std::uint64_t failure_generation) {
+  if (site.generation.load(std::memory_order_acquire) >= failure_generation) {  // as above
+    return site.failure_bytes.load(std::memory_order_relaxed);
   }
   return site.current_bytes.load(std::memory_order_relaxed);
 }

@@ -24,6 +24,9 @@ class BruteForce {
     }
   }
 
+  void fail() { at_failure_ = held_; }
+
+  std::int64_t at_failure(std::size_t site) const { return at_failure_.empty() ? 0 : at_failure_[site]; }
   std::int64_t held(std::size_t site) const { return held_[site]; }
   std::int64_t at_peak(std::size_t site) const { return at_peak_[site]; }
   std::int64_t peak() const { return peak_; }
@@ -31,6 +34,7 @@ class BruteForce {
  private:
   std::vector<std::int64_t> held_;
   std::vector<std::int64_t> at_peak_;
+  std::vector<std::int64_t> at_failure_;
   std::int64_t total_ = 0;
   std::int64_t peak_ = 0;
 };
@@ -72,6 +76,20 @@ TEST_F(LedgerTest, ReachingThePeakAgainKeepsTheFirst) {
   EXPECT_EQ(segment_.bytes_at_peak(SiteId{3}), 0);
 }
 
+TEST_F(LedgerTest, TheStateAtAFailureStaysWhatItWas) {
+  const ExclusiveGuard guard(exclusive_, Gil::not_held);
+  ledger_.allocate(guard, SiteId{2}, 100);
+  ledger_.allocate(guard, SiteId{3}, 50);
+  ledger_.release(guard, SiteId{2}, 40);
+  ledger_.mark_failure(guard);
+  ledger_.release(guard, SiteId{2}, 60);
+  ledger_.allocate(guard, SiteId{4}, 500);
+  EXPECT_EQ(segment_.bytes_at_failure(SiteId{2}), 60);
+  EXPECT_EQ(segment_.bytes_at_failure(SiteId{3}), 50);
+  EXPECT_EQ(segment_.bytes_at_failure(SiteId{4}), 0);
+  EXPECT_EQ(segment_.bytes_at_peak(SiteId{4}), 500);
+}
+
 class LedgerAgainstBruteForce : public LedgerTest, public testing::WithParamInterface<unsigned> {};
 
 TEST_P(LedgerAgainstBruteForce, EverySiteHoldsAtThePeakWhatACopyOfAllSitesWouldSay) {
@@ -85,6 +103,11 @@ TEST_P(LedgerAgainstBruteForce, EverySiteHoldsAtThePeakWhatACopyOfAllSitesWouldS
     const bool grow = (event / (1 << (GetParam() % 14 + 2))) % 2 == 0 ? random() % 10 < 7 : random() % 10 < 3;
     const auto bytes = static_cast<std::int64_t>(random() % 5000 + 1);
     const ExclusiveGuard guard(exclusive_, Gil::not_held);
+    // From often to hardly ever.
+    if (random() % (std::uint64_t{8} << (GetParam() % 12)) == 0) {
+      ledger_.mark_failure(guard);
+      truth.fail();
+    }
     if (grow) {
       ledger_.allocate(guard, SiteId{static_cast<std::uint32_t>(site)}, bytes);
       truth.change(site, bytes);
@@ -97,6 +120,9 @@ TEST_P(LedgerAgainstBruteForce, EverySiteHoldsAtThePeakWhatACopyOfAllSitesWouldS
       for (std::size_t i = 0; i < sites; ++i) {
         const std::int64_t bytes_at_peak = segment_.bytes_at_peak(SiteId{static_cast<std::uint32_t>(i)});
         ASSERT_EQ(bytes_at_peak, truth.at_peak(i)) << "site " << i << " after event " << event;
+        if (segment_.view().header().failure_generation != 0) {
+          ASSERT_EQ(segment_.bytes_at_failure(SiteId{static_cast<std::uint32_t>(i)}), truth.at_failure(i));
+        }
         sum += bytes_at_peak;
       }
       ASSERT_EQ(sum, truth.peak());

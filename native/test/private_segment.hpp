@@ -17,6 +17,7 @@ class PrivateSegment {
       std::abort();
     }
     view_.header().generation = 1;
+    view_.header().peak_generation = 1;
     view_.header().site_count = index_of(SiteId::first_free);
   }
   ~PrivateSegment() { system::unreserve(view_.base, segment::total_bytes); }
@@ -26,7 +27,12 @@ class PrivateSegment {
   segment::View view() const { return view_; }
 
   std::int64_t bytes_at_peak(SiteId site) const {
-    return segment::bytes_at_peak(view_.counts()[index_of(site)], view_.header().generation);
+    return segment::bytes_at_peak(view_.counts()[index_of(site)], view_.header().peak_generation);
+  }
+
+  /// What a site held when an allocation last failed; one must have failed.
+  std::int64_t bytes_at_failure(SiteId site) const {
+    return segment::bytes_at_failure(view_.counts()[index_of(site)], view_.header().failure_generation);
   }
 
  private:

@@ -40,6 +40,32 @@ FIL_EXPORT const char* fil_control_key() {
   return fil::control_key.text;
 }
 
+/// Cell `number`, from 1 and never the same again, begins to run on the main thread.
+FIL_EXPORT void fil_guard_enter(std::uint64_t number) {
+  fil::tracker.guard().enter(number);
+}
+
+/// It has ended: from now on nothing interrupts or refuses in its name.
+FIL_EXPORT void fil_guard_leave() {
+  fil::tracker.guard().leave();
+}
+
+/// Takes the open request to interrupt the running cell. 1 if there was one, and only for one caller.
+FIL_EXPORT int fil_guard_take() {
+  return fil::tracker.guard().take(fil::segment::Taker::interrupt) ? 1 : 0;
+}
+
+/// To be called after Python has been given a handler for the signal, which then is called when the watcher asks. 0 if
+/// that is not possible. The threads, by their ids in the kernel, are never refused memory.
+FIL_EXPORT int fil_guard_listen(int signal_number, const std::int32_t* exempt_threads, std::size_t count) {
+  fil::MemoryGuard& guard = fil::tracker.guard();
+  guard.exempt(exempt_threads, count);
+  const bool usable = fil::tracker.why_unfit() == nullptr;
+  return usable && guard.listen(signal_number, [](int number) { fil::tracker.python().api().set_interrupt(number); })
+             ? 1
+             : 0;
+}
+
 /// A frame as the tracker reads it, for the self-test.
 struct FilFrame {
   const void* code;

@@ -47,6 +47,8 @@ void CallTree::reset(const ExclusiveGuard& guard) {
   header.peak_bytes.store(0, std::memory_order_relaxed);
   // Above the 0 of a fresh site, so that its first event saves the 0 that it held at the "peak" of nothing.
   header.generation.store(1, std::memory_order_relaxed);
+  header.peak_generation.store(1, std::memory_order_relaxed);
+  header.failure_generation.store(0, std::memory_order_relaxed);
   for (const SiteId built_in : {SiteId::root, SiteId::no_python_stack}) {
     view_.frames()[index_of(built_in)] = segment::SiteFrame{index_of(SiteId::root), index_of(CodeId::none), 0, 0};
   }

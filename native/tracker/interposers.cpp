@@ -18,14 +18,37 @@
 namespace fil {
 namespace {
 
+/// Notes a call that failed for want of memory; wrong arguments are the program's own business.
+[[gnu::cold, gnu::noinline]] void note_failure(const Nesting& nesting, std::uint32_t session, std::size_t bytes) {
+  if (errno == ENOMEM) {
+    tracker.failed(nesting, Caller::anyone, session, bytes, false);
+    errno = ENOMEM;
+  }
+}
+
+/// Whether a call may be refused before memory runs out.
+enum class Refusable { no, yes };
+
 /// An allocating call: forwards it, and reports the block if the call is the program's own.
-template <class Forward>
-inline void* allocate(std::size_t bytes, Forward forward) {
+template <Refusable refusable, class Forward>
+inline void* allocate(std::size_t bytes, Backed backed, Forward forward) {
   const std::uint32_t session = session_now();
   const Nesting nesting;
+  if (!nesting.is_outermost()) {
+    return forward();
+  }
+  if constexpr (refusable == Refusable::yes) {
+    if (bytes <= PTRDIFF_MAX &&
+        !tracker.admits(nesting, Caller::anyone, session, static_cast<std::int64_t>(bytes), backed)) {
+      errno = ENOMEM;
+      return nullptr;
+    }
+  }
   void* block = forward();
-  if (block != nullptr && nesting.is_outermost()) {
+  if (block != nullptr) [[likely]] {
     tracker.allocated(nesting, Caller::anyone, session, block, bytes);
+  } else {
+    note_failure(nesting, session, bytes);
   }
   return block;
 }
@@ -48,12 +71,21 @@ void* reallocate(void* block, std::size_t bytes) {
   if (block != nullptr) {
     before = tracker.released(nesting, Caller::anyone, session, block);
   }
-  void* moved = real.realloc(block, bytes);
-  if (moved != nullptr) {
+  const bool refused =
+      bytes <= PTRDIFF_MAX && !tracker.admits(nesting, Caller::anyone, session,
+                                              static_cast<std::int64_t>(bytes) - before.bytes, Backed::at_once);
+  if (refused) {
+    errno = ENOMEM;
+  }
+  void* moved = refused ? nullptr : real.realloc(block, bytes);
+  if (moved != nullptr) [[likely]] {
     tracker.allocated(nesting, Caller::anyone, session, moved, bytes);
   } else if (bytes != 0) {
     // With 0 bytes glibc has freed the block.
     tracker.not_released(nesting, Caller::anyone, session, block, before);
+    if (!refused) {
+      note_failure(nesting, session, bytes);
+    }
   }
   return moved;
 }
@@ -72,12 +104,17 @@ static bool tracking() {
 }
 
 FIL_EXPORT void* malloc(size_t size) {
-  return !tracking() ? real.malloc(size) : fil::allocate(size, [&] { return real.malloc(size); });
+  return !tracking()
+             ? real.malloc(size)
+             : fil::allocate<fil::Refusable::yes>(size, fil::Backed::at_once, [&] { return real.malloc(size); });
 }
 
 FIL_EXPORT void* calloc(size_t count, size_t size) {
-  // No overflow where the block exists.
-  return !tracking() ? real.calloc(count, size) : fil::allocate(count * size, [&] { return real.calloc(count, size); });
+  size_t bytes = 0;
+  if (!tracking() || fil::product_overflows(count, size, bytes)) {
+    return real.calloc(count, size);
+  }
+  return fil::allocate<fil::Refusable::yes>(bytes, fil::Backed::when_touched, [&] { return real.calloc(count, size); });
 }
 
 FIL_EXPORT void* realloc(void* block, size_t size) {
@@ -113,31 +150,39 @@ FIL_EXPORT int posix_memalign(void** to, size_t alignment, size_t size) {
   if (!tracking()) {
     return real.posix_memalign(to, alignment, size);
   }
-  int result = 0;
-  fil::allocate(size, [&] {
+  int result = ENOMEM;
+  // It tells its error by its result.
+  const int saved_errno = errno;
+  fil::allocate<fil::Refusable::yes>(size, fil::Backed::at_once, [&] {
     result = real.posix_memalign(to, alignment, size);
+    errno = result;
     return result == 0 ? *to : nullptr;
   });
+  errno = saved_errno;
   return result;
 }
 
 FIL_EXPORT void* aligned_alloc(size_t alignment, size_t size) {
   return !tracking() ? real.aligned_alloc(alignment, size)
-                     : fil::allocate(size, [&] { return real.aligned_alloc(alignment, size); });
+                     : fil::allocate<fil::Refusable::no>(size, fil::Backed::at_once,
+                                                         [&] { return real.aligned_alloc(alignment, size); });
 }
 
 FIL_EXPORT void* memalign(size_t alignment, size_t size) {
   return !tracking() ? real.memalign(alignment, size)
-                     : fil::allocate(size, [&] { return real.memalign(alignment, size); });
+                     : fil::allocate<fil::Refusable::no>(size, fil::Backed::at_once,
+                                                         [&] { return real.memalign(alignment, size); });
 }
 
 FIL_EXPORT void* valloc(size_t size) {
-  return !tracking() ? real.valloc(size) : fil::allocate(size, [&] { return real.valloc(size); });
+  return !tracking() ? real.valloc(size)
+                     : fil::allocate<fil::Refusable::no>(size, fil::Backed::at_once, [&] { return real.valloc(size); });
 }
 
 FIL_EXPORT void* pvalloc(size_t size) {
   return !tracking() ? real.pvalloc(size)
-                     : fil::allocate(fil::segment::align_to_page(size), [&] { return real.pvalloc(size); });
+                     : fil::allocate<fil::Refusable::no>(fil::segment::align_to_page(size), fil::Backed::at_once,
+                                                         [&] { return real.pvalloc(size); });
 }
 
 FIL_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),

@@ -19,17 +19,30 @@ class Ledger {
   void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, bytes); }
   void release(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, -bytes); }
 
+  /// An allocation failed: what every site holds now is kept until the next failure.
+  void mark_failure(const ExclusiveGuard&) {
+    const std::uint64_t generation = header_->generation.load(std::memory_order_relaxed) + 1;
+    header_->failure_generation.store(generation, std::memory_order_release);
+    header_->generation.store(generation, std::memory_order_release);  // pairs with Segment::Snapshot in the addon
+  }
+
  private:
   // The order of the stores is the promise of segment.hpp: saved, generation, current; the new peak's generation last.
   // A writer killed in between leaves the old peak complete (the site's saved value) or the new one. Plain moves on
-  // x86.
+  // x86. Two marks share one generation, so that failures cost nothing until there is one.
   void change(const ExclusiveGuard&, SiteId id, std::int64_t delta) {
     segment::SiteCounts& site = counts_[index_of(id)];
     const std::uint64_t generation = header_->generation.load(std::memory_order_relaxed);
     const std::int64_t held = site.current_bytes.load(std::memory_order_relaxed);
     const std::int64_t total = header_->current_bytes.load(std::memory_order_relaxed) + delta;
     if (site.generation.load(std::memory_order_relaxed) != generation) {
-      site.saved_bytes.store(held, std::memory_order_release);
+      const std::uint64_t before = site.generation.load(std::memory_order_relaxed);
+      if (before < header_->peak_generation.load(std::memory_order_relaxed)) {
+        site.saved_bytes.store(held, std::memory_order_release);
+      }
+      if (before < header_->failure_generation.load(std::memory_order_relaxed)) {
+        site.failure_bytes.store(held, std::memory_order_release);
+      }
       site.generation.store(generation, std::memory_order_release);  // pairs with bytes_at_peak
     }
     invariant(
@@ -43,6 +56,7 @@ class Ledger {
     header_->current_bytes.store(total, std::memory_order_relaxed);
     if (total > header_->peak_bytes.load(std::memory_order_relaxed)) {
       header_->peak_bytes.store(total, std::memory_order_relaxed);
+      header_->peak_generation.store(generation + 1, std::memory_order_release);
       header_->generation.store(generation + 1,
                                 std::memory_order_release);  // pairs with Segment::Snapshot in the addon
     }

@@ -1,4 +1,5 @@
 // The interposers of calls that map memory: mmap and its relatives, System V shared memory, the program break.
+#include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
@@ -33,6 +34,10 @@ inline void* map(void* address, const MapCall& call, Forward forward) {
     tracker.unmapped(nesting, session, address, whole_pages(call.length));
   }
   void* mapped = forward();
+  if (mapped == MAP_FAILED && errno == ENOMEM) [[unlikely]] {
+    tracker.failed(nesting, Caller::anyone, session, call.length, false);
+    errno = ENOMEM;
+  }
   Mapping mapping;
   if (mapped != MAP_FAILED && describe(call, mapping)) {
     tracker.mapped(nesting, session, mapped, call.length, mapping);

@@ -103,6 +103,10 @@ std::uint64_t now_nanoseconds() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+std::int32_t thread_id() {
+  return static_cast<std::int32_t>(syscall(SYS_gettid));
+}
+
 bool read_own_memory(const void* address, void* to, std::size_t bytes) {
   const ErrnoKept kept;
   const iovec local{to, bytes};

@@ -31,6 +31,9 @@ void wait_a_little(unsigned attempt);
 /// CLOCK_MONOTONIC.
 std::uint64_t now_nanoseconds();
 
+/// The calling thread's id in the kernel.
+std::int32_t thread_id();
+
 /// Reads own memory through the kernel, so that a wrong address is a false and not a crash.
 bool read_own_memory(const void* address, void* to, std::size_t bytes);
 

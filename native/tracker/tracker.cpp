@@ -57,6 +57,7 @@ void Tracker::attach() {
   view_ = segment::View{base};
   ledger_ = Ledger(view_);
   unsetenv(environment::segment_descriptor);
+  guard_.attach(view_);
   view_.header().pid = getpid();
   view_.header().state.store(segment::State::attached, std::memory_order_release);
 }
@@ -119,6 +120,7 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
       tree_.add_boundary(guard, boundaries[i]);
     }
+    view_.failure().count.store(0, std::memory_order_relaxed);
     ++epoch_;
     header.python_version_hex = static_cast<std::uint32_t>(*python_.api().version);
     header.ended_nanoseconds.store(0, std::memory_order_relaxed);
@@ -361,6 +363,58 @@ void Tracker::code_died(const void* code) {
   }
 }
 
+void Tracker::failed(const Nesting&, Caller caller, std::uint32_t session, std::size_t bytes, bool refused) {
+  const Thread thread = calling_thread(caller);
+  const ExclusiveGuard guard(exclusive_, thread.gil);
+  if (session != session_now()) {
+    return;
+  }
+  const SiteId site = site_of(guard, thread);
+  ledger_.mark_failure(guard);
+  segment::Failure& failure = view_.failure();
+  failure.bytes.store(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+  failure.at_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
+  failure.site.store(index_of(site), std::memory_order_relaxed);
+  failure.thread.store(system::thread_id(), std::memory_order_relaxed);
+  failure.refused.store(refused ? 1 : 0, std::memory_order_relaxed);
+  // Pairs with the addon's snapshot.
+  failure.count.store(failure.count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+bool Tracker::admits_large(const Nesting& nesting, Caller caller, std::uint32_t session, std::int64_t more,
+                           Backed backed) {
+  if (!guard_.refuses(more, view_.header().current_bytes.load(std::memory_order_relaxed), backed)) {
+    return true;
+  }
+  // C code that runs without the GIL rarely expects a failure.
+  if (calling_thread(caller).gil == Gil::not_held || guard_.is_exempt_thread()) {
+    return true;
+  }
+  guard_.take(segment::Taker::refused_allocation);
+  failed(nesting, caller, session, static_cast<std::size_t>(more), true);
+  return false;
+}
+
+bool Tracker::takes_request_by_failing(const Nesting& nesting, std::uint32_t session, std::size_t bytes) {
+  if (!guard_.is_main_thread()) {
+    return false;
+  }
+  {
+    // Only where code of the cell is on the stack: not while IPython draws a traceback or displays a result.
+    const Thread thread = calling_thread(Caller::python_allocator);
+    const ExclusiveGuard guard(exclusive_, thread.gil);
+    if (session != session_now() || site_of(guard, thread) == SiteId::no_python_stack) {
+      return false;
+    }
+  }
+  MemoryGuard::withdraw_failure();
+  if (!guard_.take(segment::Taker::failed_python_allocation)) {
+    return false;
+  }
+  failed(nesting, Caller::python_allocator, session, bytes, true);
+  return true;
+}
+
 SiteId Tracker::current_site(const Nesting&, std::uint32_t session) {
   const Thread thread = calling_thread(Caller::anyone);
   const ExclusiveGuard guard(exclusive_, thread.gil);
@@ -377,6 +431,7 @@ void Tracker::detach_in_child() {
   if (attached()) {
     forked_ = true;
     pass(Mark::detached_in_child);
+    guard_.detach();
   }
 }
 

@@ -13,6 +13,7 @@
 #include "ledger.hpp"
 #include "mapping.hpp"
 #include "mappings.hpp"
+#include "memory_guard.hpp"
 #include "nesting.hpp"
 #include "python/interpreter.hpp"
 
@@ -80,6 +81,20 @@ class Tracker {
   void pages_given_back(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
   void code_died(const void* code);
 
+  /// An allocation of `bytes` failed, or was refused. Only noted: what comes of it is the program's business.
+  void failed(const Nesting& nesting, Caller caller, std::uint32_t session, std::size_t bytes, bool refused);
+
+  /// Whether an allocation may be tried; if not, it is noted as failed. See memory_guard.hpp for what is refused.
+  /// @param more bytes that it adds to what is held.
+  bool admits(const Nesting& nesting, Caller caller, std::uint32_t session, std::int64_t more, Backed backed) {
+    return more < MemoryGuard::least_refused || admits_large(nesting, caller, session, more, backed);
+  }
+  /// Whether an allocation of Python's is to fail, as the running cell was asked to let go and does not see it.
+  bool fails_python_allocation(const Nesting& nesting, std::uint32_t session, std::size_t bytes) {
+    return MemoryGuard::wants_failure() && takes_request_by_failing(nesting, session, bytes);
+  }
+  MemoryGuard& guard() { return guard_; }
+
   /// The site that the calling thread is at, for threads that it creates. SiteId::root if tracking is off.
   SiteId current_site(const Nesting& nesting, std::uint32_t session);
   /// What a new thread allocates can't be charged to its creator.
@@ -113,6 +128,8 @@ class Tracker {
   void audit_session(const ExclusiveGuard& guard) const;
 
   void put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site);
+  bool admits_large(const Nesting& nesting, Caller caller, std::uint32_t session, std::int64_t more, Backed backed);
+  bool takes_request_by_failing(const Nesting& nesting, std::uint32_t session, std::size_t bytes);
 
   segment::View view_{};
   Exclusive exclusive_;
@@ -123,6 +140,7 @@ class Tracker {
   Mappings mappings_;
   /// Events since the mappings were thought of.
   std::uint32_t events_ = 0;
+  MemoryGuard guard_;
   std::uint32_t sessions_ = 0;
   bool prepared_ = false;
   bool forked_ = false;

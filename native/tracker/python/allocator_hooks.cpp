@@ -1,5 +1,7 @@
 #include "allocator_hooks.hpp"
 
+#include <stdint.h>
+
 #include "../checks/checks.hpp"
 #include "../tracker.hpp"
 #include "interpreter.hpp"
@@ -14,14 +16,29 @@ Allocator& original_of(void* context) {
   return *static_cast<Allocator*>(context);
 }
 
+/// Whether an allocation that adds `more` bytes may be tried; if not, Python raises MemoryError.
+bool may_try(const Nesting& nesting, std::uint32_t session, std::size_t bytes, std::size_t more, Backed backed) {
+  return !tracker.fails_python_allocation(nesting, session, bytes) &&
+         (more > PTRDIFF_MAX ||
+          tracker.admits(nesting, Caller::python_allocator, session, static_cast<std::int64_t>(more), backed));
+}
+
 void* counted_malloc(void* context, std::size_t size) {
   probed = true;
   const Allocator& original = original_of(context);
   const std::uint32_t session = session_now();
   const Nesting nesting;
+  if (session == 0 || !nesting.is_outermost()) {
+    return original.malloc(original.context, size);
+  }
+  if (!may_try(nesting, session, size, size, Backed::at_once)) {
+    return nullptr;
+  }
   void* block = original.malloc(original.context, size);
-  if (session != 0 && block != nullptr && nesting.is_outermost()) {
+  if (block != nullptr) [[likely]] {
     tracker.allocated(nesting, Caller::python_allocator, session, block, size);
+  } else {
+    tracker.failed(nesting, Caller::python_allocator, session, size, false);
   }
   return block;
 }
@@ -30,10 +47,18 @@ void* counted_calloc(void* context, std::size_t count, std::size_t size) {
   const Allocator& original = original_of(context);
   const std::uint32_t session = session_now();
   const Nesting nesting;
+  std::size_t bytes = 0;
+  if (session == 0 || !nesting.is_outermost() || __builtin_mul_overflow(count, size, &bytes)) {
+    return original.calloc(original.context, count, size);
+  }
+  if (!may_try(nesting, session, bytes, bytes, Backed::when_touched)) {
+    return nullptr;
+  }
   void* block = original.calloc(original.context, count, size);
-  if (session != 0 && block != nullptr && nesting.is_outermost()) {
-    // No overflow: the original has just allocated the product.
-    tracker.allocated(nesting, Caller::python_allocator, session, block, count * size);
+  if (block != nullptr) [[likely]] {
+    tracker.allocated(nesting, Caller::python_allocator, session, block, bytes);
+  } else {
+    tracker.failed(nesting, Caller::python_allocator, session, bytes, false);
   }
   return block;
 }
@@ -49,11 +74,16 @@ void* counted_realloc(void* context, void* block, std::size_t size) {
   if (block != nullptr) {
     before = tracker.released(nesting, Caller::python_allocator, session, block);
   }
-  void* moved = original.realloc(original.context, block, size);
-  if (moved != nullptr) {
+  const std::size_t held = static_cast<std::size_t>(before.bytes);
+  const bool refused = !may_try(nesting, session, size, size > held ? size - held : 0, Backed::at_once);
+  void* moved = refused ? nullptr : original.realloc(original.context, block, size);
+  if (moved != nullptr) [[likely]] {
     tracker.allocated(nesting, Caller::python_allocator, session, moved, size);
   } else {
     tracker.not_released(nesting, Caller::python_allocator, session, block, before);
+    if (!refused) {
+      tracker.failed(nesting, Caller::python_allocator, session, size, false);
+    }
   }
   return moved;
 }

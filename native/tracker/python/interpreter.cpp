@@ -100,6 +100,7 @@ const char* Interpreter::find() {
   need("PyDict_New", api_.dict_new);
   need("PyGC_Disable", api_.gc_disable);
   need("PyGC_Enable", api_.gc_enable);
+  need("PyErr_SetInterruptEx", api_.set_interrupt);
   need("PyDict_Type", api_.dict_type);
   need("_Py_NoneStruct", api_.none);
   if (minor >= 12) {

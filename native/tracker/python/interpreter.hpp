@@ -39,6 +39,8 @@ struct Api {
   void* (*dict_new)();
   int (*gc_disable)();
   int (*gc_enable)();
+  /// Simulates the arrival of a signal; safe to call in a signal handler.
+  int (*set_interrupt)(int signal_number);
   /// PyDict_Type and _Py_NoneStruct, the variables.
   std::byte* dict_type;
   std::byte* none;
