@@ -26,6 +26,8 @@ const SNAPSHOT: Snapshot = {
   line: Int32Array.of(0, 2),
   peakSiteBytes: Float64Array.of(0, 1000),
   currentSiteBytes: Float64Array.of(0, 500),
+  failureSiteBytes: new Float64Array(),
+  failure: null,
   codes: { filename: ['/tmp/cell.py'], qualifiedName: ['<module>'], firstLine: Int32Array.of(1), kind: ['python'] },
   degradations: [],
   consistent: true,

@@ -61,7 +61,13 @@ Watcher::Watcher(segment::View view, WatchOptions options, OnEvent on_event)
       known_oom_kills_(available_.oom_kills()) {
   // Before the first wake-up nothing is known; an allocation at once must not meet a stale word.
   step();
+  // Signals are Node's main thread's.
+  sigset_t all{};
+  sigset_t before{};
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 Watcher::~Watcher() {
