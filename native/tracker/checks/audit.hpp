@@ -47,13 +47,13 @@ class ErrnoWatch {
 /// The header's totals are the sums over all sites.
 inline void audit_totals(const ExclusiveGuard&, segment::View view) {
   const segment::Header& header = view.header();
-  const std::uint64_t generation = header.generation.load(std::memory_order_relaxed);
+  const std::uint64_t peak_generation = header.peak_generation.load(std::memory_order_relaxed);
   const std::uint32_t sites = header.site_count.load(std::memory_order_relaxed);
   std::int64_t current = 0;
   std::int64_t at_peak = 0;
   for (std::uint32_t i = 0; i < sites; ++i) {
     current += view.counts()[i].current_bytes.load(std::memory_order_relaxed);
-    at_peak += segment::bytes_at_peak(view.counts()[i], generation);
+    at_peak += segment::bytes_at_peak(view.counts()[i], peak_generation);
   }
   invariant([&] { return current == header.current_bytes.load(std::memory_order_relaxed); },
             "the bytes of all call sites are the bytes of the program");
