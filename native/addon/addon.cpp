@@ -8,8 +8,8 @@
 #include "../shared/environment.hpp"
 #include "elf.hpp"
 #include "forwarder_edge.hpp"
-#include "resident.hpp"
 #include "memory_watch.hpp"
+#include "resident.hpp"
 #include "segment_reader.hpp"
 #include "supervisor_edge.hpp"
 
