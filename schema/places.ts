@@ -3,6 +3,7 @@
  */
 import { at } from './columns.js';
 import type { FrameKind, Report } from './report.js';
+import { say } from './words.js';
 
 /** Installed packages, and Python's own library. */
 const PACKAGES = /(?:^|[/\\])(?:site-packages|dist-packages)[/\\]/g;
@@ -107,7 +108,7 @@ export function isTopLevel(frame: Frame): boolean {
 export function subjectLabel(subject: Report['subject']): string {
   switch (subject.kind) {
     case 'cell':
-      return subject.executionCount === null ? 'Cell' : `Cell [${subject.executionCount}]`;
+      return subject.executionCount === null ? say('Cell') : say('Cell [%1]', subject.executionCount);
     case 'program':
       return subject.command.join(' ');
     case 'call':
@@ -121,8 +122,9 @@ export function placeLabel(frame: Frame, subject: Report['subject']): string {
     const file = shortFile(frame.file);
     return frame.line > 0 ? `${file}:${frame.line}` : file;
   }
-  const line = `line ${frame.line}`;
-  return subject.kind === 'cell' && subject.executionCount === frame.cell ? line : `${frame.file} ${line}`;
+  return subject.kind === 'cell' && subject.executionCount === frame.cell
+    ? say('line %1', frame.line)
+    : say('Cell [%1] line %2', frame.cell, frame.line);
 }
 
 /** A frame's label in parts, in the order in which they are read; any but `name` may be empty. */
@@ -141,15 +143,15 @@ export function frameLabel(frame: Frame, subject: Report['subject']): FrameLabel
     case 'root':
       return { name: subjectLabel(subject), place: '', source: '' };
     case 'other':
-      return { name: 'other', place: 'too small to show', source: '' };
+      return { name: say('other'), place: say('too small to show'), source: '' };
     case 'no-python-stack':
-      return { name: 'no Python stack', place: 'memory of native threads and libraries', source: '' };
+      return { name: say('no Python stack'), place: say('memory of native threads and libraries'), source: '' };
     case 'skipped-callers':
-      return { name: '…', place: 'callers left out: the stack is too deep to draw', source: '' };
+      return { name: '…', place: say('callers left out: the stack is too deep to draw'), source: '' };
     case 'mapped-file':
-      return { name: 'mapped file', place: shortFile(frame.file), source: '' };
+      return { name: say('mapped file'), place: shortFile(frame.file), source: '' };
     case 'shared-memory':
-      return { name: 'shared memory', place: frame.file, source: '' };
+      return { name: say('shared memory'), place: frame.file, source: '' };
     case 'python':
       break;
   }

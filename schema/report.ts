@@ -6,6 +6,7 @@ import * as z from 'zod/mini';
 import { at } from './columns.js';
 import { column, numbers, oneOf, strings, wholeNumbers } from './column-schema.js';
 import { Observed } from './observed.js';
+import { say } from './words.js';
 
 /** The MIME type under which a report is displayed and stored in a notebook; its data is an {@link ReportEnvelope}. */
 export const REPORT_MIME_TYPE = 'application/vnd.fil.memory-profile+json';
@@ -174,14 +175,18 @@ export function parseReport(data: unknown): Report {
   const version = versionOf(data);
   if (version !== null && version > REPORT_VERSION) {
     throw new ReportError(
-      `This report has version ${version}, this Fil reads versions up to ${REPORT_VERSION}. Update filprofiler to read it.`,
+      say(
+        'This report has version %1, this Fil reads versions up to %2. Update filprofiler to read it.',
+        version,
+        REPORT_VERSION,
+      ),
     );
   }
   const result = z.safeParse(Report, data);
   if (!result.success) {
     const issue = result.error.issues[0];
     const where = issue === undefined ? '' : ` (${issue.path.join('.') || 'at the top'}: ${issue.message})`;
-    throw new ReportError(`This is not a readable Fil report${where}. Profile again to make a new one.`);
+    throw new ReportError(say('This is not a readable Fil report%1. Profile again to make a new one.', where));
   }
   checkColumns(result.data);
   return result.data;
@@ -204,7 +209,7 @@ function checkColumns({ frames, tree, timeline, peakBytes }: Report): void {
     timeline.bytes.length === timeline.seconds.length;
   if (!lengthsAgree || !isSound(tree, frameCount) || tree.totalBytes[0] !== peakBytes) {
     throw new ReportError(
-      'This Fil report is damaged: its tables do not fit together. Profile again to make a new one.',
+      say('This Fil report is damaged: its tables do not fit together. Profile again to make a new one.'),
     );
   }
 }

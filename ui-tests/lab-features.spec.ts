@@ -205,6 +205,18 @@ test('running a cell again tells how it compares with its last run, and one clic
   await expect(reportOf(0).locator('g.frame[data-delta]')).toHaveCount(0);
 });
 
+test('the last run is remembered when the notebook is opened again', async () => {
+  await command(page, 'docmanager:save');
+  await page.reload();
+  await page.waitForFunction(() => 'jupyterapp' in window);
+  await page.evaluate(() => window.jupyterapp.restored);
+  await expect(reportOf(0).locator('.fil-change')).toContainText(/12\d\.\d MiB less than in the last run/);
+  await reportOf(0).getByRole('button', { name: 'compare', exact: true }).click();
+  await expect(reportOf(0).locator('g.frame[data-delta="0"]').filter({ hasText: 'line 2' })).toHaveCount(1);
+  await reportOf(0).getByRole('button', { name: 'Stop comparing' }).click();
+  await kernelIdle(page);
+});
+
 test('a run that holds as much as the last one is not called a change', async () => {
   await profileCell(1);
   await expect(reportOf(1).locator('.fil-change')).toContainText('as much as in the last run');
@@ -247,18 +259,36 @@ test('the overview lists the profiled cells, sorts them and leads to them', asyn
   await expect(cells.nth(1)).toHaveClass(/jp-mod-active/);
 });
 
-test('the overview tells which variables hold the memory', async () => {
+test('the overview tells what is in memory now, which variables hold it, and leads to the lines that made them', async () => {
   const overview = page.locator('.fil-overview');
-  await overview.getByRole('button', { name: 'Read from kernel' }).click();
   const row = overview.locator('tr').filter({ hasText: 'numbers' });
-  await expect(row).toContainText(/ndarray.*61\.0 MiB/);
-  await expect(overview).toContainText(/The kernel has [\d.]+ MiB in memory now/);
-  await expect(overview.locator('tr').filter({ hasText: /^smallerlist/ })).toContainText(/list.*[67]\.\d MiB/);
+  // Read by itself, as the kernel is idle.
+  await expect(row).toContainText(/ndarray.*Cell \[6\] line 2.*61\.0 MiB/);
+  await expect(overview.locator('.fil-now')).toContainText(
+    /[\d.]+ MiB [\d.]+ % of this (container|machine)'s [\d.]+ GiB/,
+  );
+  await expect(overview.locator('tr').filter({ hasText: /^smaller list/ })).toContainText(
+    /Cell \[7\] line 1.*[67]\.\d MiB/,
+  );
   for (const theme of ['Dark', 'Light'] as const) {
     await setTheme(page, `JupyterLab ${theme}`);
     await takePicture(`overview-${theme.toLowerCase()}.png`, overview);
     expect(await unreadable(overview)).toEqual([]);
   }
+  await row.getByRole('button', { name: 'Cell [6] line 2' }).click();
+  await expect(cells.nth(0).locator('.cm-editor')).toHaveClass(/cm-focused/);
+  expect(await page.evaluate(() => getSelection()?.toString())).toBe('numbers = np.ones(8_000_000)');
+});
+
+test('the overview follows what the kernel does', async () => {
+  const overview = page.locator('.fil-overview');
+  await page.evaluate(() => {
+    const kernel = window.jupyterapp.shell.currentWidget?.sessionContext.session?.kernel;
+    return kernel?.requestExecute({ code: 'later = bytearray(9_000_000)' }).done.then(() => undefined);
+  });
+  await expect(overview.locator('tr').filter({ hasText: 'later' })).toContainText(/8\.6 MiB/);
+  await overview.getByRole('button', { name: 'Refresh' }).click();
+  await expect(overview.locator('tr').filter({ hasText: 'later' })).toContainText(/8\.6 MiB/);
   await command(page, 'application:toggle-right-area');
 });
 

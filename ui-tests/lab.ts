@@ -11,7 +11,7 @@ interface JupyterApp {
 }
 
 interface NotebookPanel {
-  readonly sessionContext: { readonly session: { readonly kernel: { readonly status: string } | null } | null };
+  readonly sessionContext: { readonly session: { readonly kernel: Kernel | null } | null };
   readonly content: {
     readonly rendermime: Rendermime;
     readonly widgets: readonly {
@@ -21,6 +21,11 @@ interface NotebookPanel {
       };
     }[];
   };
+}
+
+interface Kernel {
+  readonly status: string;
+  requestExecute(content: { code: string }): { readonly done: Promise<unknown> };
 }
 
 interface Rendermime {

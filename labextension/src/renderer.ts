@@ -28,6 +28,8 @@ export class ReportRenderer extends Widget implements IRenderMime.IRenderer {
   #view: ReportView | null = null;
   #model: IRenderMime.IMimeModel | null = null;
   #report: Report | null = null;
+  /** Packed text of the report that it shows, or tried to. */
+  #text: string | null = null;
 
   constructor(events: OutputEvents) {
     super();
@@ -52,8 +54,14 @@ export class ReportRenderer extends Widget implements IRenderMime.IRenderer {
 
   /** Draws the report of a mime model, in place of the last one. Never throws: what can't be drawn is said in the output. */
   async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    if (this.#report !== null && textOf(model) !== null && textOf(model) === this.#text) {
+      // Only its metadata are others.
+      this.#model = model;
+      return;
+    }
     this.#clear();
     this.#model = model;
+    this.#text = textOf(model);
     try {
       const opened = openReport(model.data[REPORT_MIME_TYPE]);
       // Not always: the cell would grow a moment after it was drawn.
@@ -120,4 +128,12 @@ export class ReportRenderer extends Widget implements IRenderMime.IRenderer {
     this.#report = null;
     this.node.replaceChildren();
   }
+}
+
+/** The packed text of a model's report; null if it has none. */
+function textOf(model: IRenderMime.IMimeModel): string | null {
+  const envelope: unknown = model.data[REPORT_MIME_TYPE];
+  return typeof envelope === 'object' && envelope !== null && 'data' in envelope && typeof envelope.data === 'string'
+    ? envelope.data
+    : null;
 }

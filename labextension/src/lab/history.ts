@@ -1,9 +1,13 @@
 /**
- * The reports that a notebook's cells have shown since it was opened, to compare with.
+ * The reports that a notebook's cells showed in the run before, to compare with. They are kept in the notebook, in the metadata of the
+ * output that followed, so that they are there when it is opened again, and gone when the output is cleared.
  */
 import type { NotebookPanel } from '@jupyterlab/notebook';
-import type { CodeCell } from '@jupyterlab/cells';
-import { reportDataOf } from './places.js';
+import type { Cell, CodeCell } from '@jupyterlab/cells';
+import type { IOutputModel } from '@jupyterlab/rendermime';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { REPORT_MIME_TYPE } from '../../../schema/report.js';
+import { reportOutputOf } from './places.js';
 
 interface Runs {
   readonly latest: unknown;
@@ -12,6 +16,10 @@ interface Runs {
 }
 
 const LOOK_MILLISECONDS = 500;
+/** Characters of a report from which on it is not kept in the notebook: far above those that Fil's kernel makes. */
+const LARGEST_KEPT = 400_000;
+/** Where an output's metadata has the report of the run before, below the MIME type. */
+const PREVIOUS = 'previous';
 
 /** Kept as they are stored: a few kilobytes each, unpacked when somebody compares. */
 export class History {
@@ -28,7 +36,7 @@ export class History {
         return;
       }
       for (const cell of panel.content.widgets) {
-        this.#take(known, cell.model.id, reportDataOf(cell));
+        this.#take(known, cell);
       }
     };
     void panel.context.ready.then(() => {
@@ -41,22 +49,38 @@ export class History {
   }
 
   /** The data of the report that a cell showed before the present one; null if there is none. */
-  previous(panel: NotebookPanel, cell: CodeCell, presentData: unknown): unknown {
+  previous(panel: NotebookPanel, cell: CodeCell): unknown {
     const known = this.#runs.get(panel);
     if (known === undefined) {
       return null;
     }
-    this.#take(known, cell.model.id, presentData);
+    this.#take(known, cell);
     return known.get(cell.model.id)?.previous ?? null;
   }
 
-  #take(known: Map<string, Runs>, cell: string, data: unknown): void {
-    const runs = known.get(cell);
-    if (data === null || data === undefined || isSame(runs?.latest, data)) {
+  #take(known: Map<string, Runs>, cell: Cell): void {
+    const output = reportOutputOf(cell);
+    const data = output?.data[REPORT_MIME_TYPE];
+    const runs = known.get(cell.model.id);
+    if (output === null || isSame(runs?.latest, data)) {
       return;
     }
-    known.set(cell, { latest: data, previous: runs?.latest ?? null });
+    if (runs === undefined) {
+      known.set(cell.model.id, { latest: data, previous: keptIn(output) });
+      return;
+    }
+    known.set(cell.model.id, { latest: data, previous: runs.latest });
+    if ((packed(runs.latest)?.length ?? Infinity) <= LARGEST_KEPT) {
+      const metadata = { ...output.metadata, [REPORT_MIME_TYPE]: { [PREVIOUS]: runs.latest } };
+      output.setData({ metadata: metadata as ReadonlyPartialJSONObject });
+    }
   }
+}
+
+/** What {@link PREVIOUS} of an output's metadata is. */
+function keptIn({ metadata }: IOutputModel): unknown {
+  const ofReport: unknown = metadata[REPORT_MIME_TYPE];
+  return typeof ofReport === 'object' && ofReport !== null && PREVIOUS in ofReport ? ofReport[PREVIOUS] : null;
 }
 
 /** Output models hand out copies. */

@@ -5,7 +5,7 @@ import type { INotebookTracker } from '@jupyterlab/notebook';
 import { CodeCell } from '@jupyterlab/cells';
 import { CodeMirrorEditor } from '@jupyterlab/codemirror';
 import { isUserCode } from '../../../schema/places.js';
-import { REPORT_MIME_TYPE, type Report, ReportEnvelope } from '../../../schema/report.js';
+import { type Report, ReportEnvelope } from '../../../schema/report.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import type { ReportRenderer } from '../renderer.js';
@@ -54,8 +54,7 @@ export class Hosts {
       },
       previous: () => {
         const here = around();
-        const present = renderer.data?.[REPORT_MIME_TYPE];
-        const data = here === null ? null : this.#history.previous(here.panel, here.cell, present);
+        const data = here === null ? null : this.#history.previous(here.panel, here.cell);
         return data === null || data === undefined
           ? null
           : { label: say('the last run'), load: () => unpackReport(data) };

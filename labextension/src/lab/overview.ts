@@ -6,14 +6,15 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { LabIcon } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
+import type { MemoryLimit } from '../../../schema/report.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { splitPeak } from '../../../schema/summary.js';
 import { element } from '../view/dom.js';
 import { unpackReport } from '../view/unpack.js';
 import type { Kernels } from './kernels.js';
+import { MemoryNow } from './memory-now.js';
 import { cellLabel, goToCell, reportDataOf } from './places.js';
-import { readVariables, type Variables } from './variables.js';
 
 const REFRESH_MILLISECONDS = 300;
 
@@ -24,15 +25,15 @@ interface Row {
   readonly peakBytes: number;
   readonly keptBytes: number;
   readonly seconds: number;
+  readonly memoryLimit: MemoryLimit | null;
 }
 
 type Order = 'nth' | 'peakBytes' | 'keptBytes' | 'seconds';
 
 export class Overview extends Widget {
   readonly #tracker: INotebookTracker;
-  readonly #kernels: Kernels;
   readonly #cells = element('div');
-  readonly #variables = element('div');
+  readonly #now: MemoryNow;
   /** Figures of reports, by their packed text: unpacking takes milliseconds each. */
   readonly #figures = new Map<string, Omit<Row, 'cell' | 'nth'> | null>();
   readonly #onChange = (): void => {
@@ -45,20 +46,20 @@ export class Overview extends Widget {
   constructor(tracker: INotebookTracker, kernels: Kernels, icon: LabIcon) {
     super();
     this.#tracker = tracker;
-    this.#kernels = kernels;
     this.id = 'fil-overview';
     this.addClass('fil-overview');
     this.title.icon = icon;
     this.title.caption = say('Memory profiles');
-    const read = element('button', { class: 'fil-button', attributes: { type: 'button' } }, say('Read from kernel'));
+    this.#now = new MemoryNow(kernels, () => this.#limit());
+    const read = element('button', { class: 'fil-button', attributes: { type: 'button' } }, say('Refresh'));
     read.addEventListener('click', () => {
-      void this.#readVariables();
+      void this.#now.read();
     });
     this.node.append(
       element('h2', {}, say('Profiled cells')),
       this.#cells,
-      element('h2', {}, say('Variables'), ' ', read),
-      this.#variables,
+      element('h2', {}, say('Memory now'), ' ', read),
+      this.#now.element,
     );
     tracker.currentChanged.connect(this.#follow, this);
   }
@@ -77,6 +78,7 @@ export class Overview extends Widget {
     clearTimeout(this.#timer);
     this.#panel?.content.modelContentChanged.disconnect(this.#onChange);
     this.#tracker.currentChanged.disconnect(this.#follow, this);
+    this.#now.dispose();
     super.dispose();
   }
 
@@ -85,14 +87,20 @@ export class Overview extends Widget {
     this.#follow();
   }
 
+  protected override onAfterHide(message: Message): void {
+    super.onAfterHide(message);
+    this.#now.isVisible = false;
+  }
+
   #follow(): void {
     const { currentWidget } = this.#tracker;
     if (currentWidget !== this.#panel) {
       this.#panel?.content.modelContentChanged.disconnect(this.#onChange);
       this.#panel = currentWidget;
       currentWidget?.content.modelContentChanged.connect(this.#onChange);
-      this.#variables.replaceChildren();
+      this.#now.follow(currentWidget);
     }
+    this.#now.isVisible = this.isVisible;
     this.refresh();
   }
 
@@ -113,7 +121,8 @@ export class Overview extends Widget {
       ['seconds', say('Time')],
     ];
     const header = columns.map(([by, title]) => {
-      const button = element('button', { attributes: { type: 'button' } }, title, order === by ? ' ▾' : '');
+      const arrow = order !== by ? '' : by === 'nth' ? ' ▴' : ' ▾';
+      const button = element('button', { attributes: { type: 'button' } }, title, arrow);
       button.addEventListener('click', () => {
         this.#order = by;
         this.#drawCells();
@@ -160,6 +169,12 @@ export class Overview extends Widget {
     );
   }
 
+  /** How much memory there is, as the latest report tells. */
+  #limit(): MemoryLimit | null {
+    const rows = this.#rows().sort((a, b) => (b.cell.model.executionCount ?? 0) - (a.cell.model.executionCount ?? 0));
+    return rows[0]?.memoryLimit ?? null;
+  }
+
   #rows(): Row[] {
     const rows: Row[] = [];
     const used = new Set<string>();
@@ -186,34 +201,6 @@ export class Overview extends Widget {
     }
     return rows;
   }
-
-  async #readVariables(): Promise<void> {
-    const panel = this.#panel;
-    const tell = (words: string): void => {
-      this.#variables.replaceChildren(element('p', { class: 'fil-soft', attributes: { role: 'status' } }, words));
-    };
-    if (panel === null) {
-      tell(say('No notebook is open.'));
-      return;
-    }
-    if (!this.#kernels.canProfile(panel)) {
-      tell(say("This notebook's kernel can not tell: choose one of Fil."));
-      return;
-    }
-    const kernel = panel.sessionContext.session?.kernel;
-    if (kernel?.status !== 'idle') {
-      tell(say('The kernel is busy. Try again when it is idle.'));
-      return;
-    }
-    try {
-      const variables = await readVariables(kernel);
-      if (this.#panel === panel) {
-        this.#variables.replaceChildren(...variablesElements(variables));
-      }
-    } catch (error) {
-      tell(error instanceof Error ? error.message : String(error));
-    }
-  }
 }
 
 function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
@@ -223,47 +210,10 @@ function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
       peakBytes: report.peakBytes,
       keptBytes: splitPeak(report).keptBytes,
       seconds: report.durationSeconds,
+      memoryLimit: report.memoryLimit ?? null,
     };
   } catch {
     // The cell itself says why.
     return null;
   }
-}
-
-function variablesElements({ residentBytes, variables }: Variables): HTMLElement[] {
-  const resident =
-    residentBytes === null
-      ? []
-      : [element('p', { class: 'fil-soft' }, say('The kernel has %1 in memory now.', formatBytes(residentBytes)))];
-  if (variables.length === 0) {
-    return [...resident, element('p', { class: 'fil-soft' }, say('There are no variables of more than 1 KiB.'))];
-  }
-  const rows = variables.map(({ names, type, bytes }) =>
-    element(
-      'tr',
-      {},
-      element('td', { title: names.join(', ') }, element('code', {}, names.join(', '))),
-      element('td', { class: 'fil-soft' }, type),
-      element('td', {}, formatBytes(bytes)),
-    ),
-  );
-  return [
-    ...resident,
-    element(
-      'table',
-      {},
-      element(
-        'thead',
-        {},
-        element(
-          'tr',
-          {},
-          ...[say('Name'), say('Type'), say('Size')].map((title) =>
-            element('th', { attributes: { scope: 'col' } }, title),
-          ),
-        ),
-      ),
-      element('tbody', {}, ...rows),
-    ),
-  ];
 }

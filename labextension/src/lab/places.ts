@@ -3,8 +3,10 @@
  */
 import { type Cell, CodeCell } from '@jupyterlab/cells';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { IOutputModel } from '@jupyterlab/rendermime';
 import type { Frame } from '../../../schema/places.js';
 import { REPORT_MIME_TYPE, type Report } from '../../../schema/report.js';
+import { say } from '../../../schema/words.js';
 
 /** A code cell in an open notebook. */
 export interface CellPlace {
@@ -42,6 +44,21 @@ export function cellOfFrame(frame: Frame, report: Report, around: CellPlace | nu
   return cell === undefined ? null : { panel, cell };
 }
 
+/** The code cell that had an id and a number when it ran; null if the notebook has it no more. */
+export function cellWith(panel: NotebookPanel, id: string | null, number: number): CodeCell | null {
+  const cells = panel.content.widgets.filter((widget) => widget instanceof CodeCell);
+  return cells.find(({ model }) => (id === null ? model.executionCount === number : model.id === id)) ?? null;
+}
+
+/** Puts the cursor at a line of a cell, from 1; 0 for the cell as a whole. */
+export async function goToLineNumber({ panel, cell }: CellPlace, line: number): Promise<void> {
+  await goToCell(panel, cell);
+  const { editor } = cell;
+  if (editor !== null && line > 0) {
+    selectLine(panel, editor, Math.min(line, editor.lineCount) - 1);
+  }
+}
+
 /** Puts the cursor at a frame's line, even if the line has moved within its cell. */
 export async function goToLine({ panel, cell }: CellPlace, frame: Frame): Promise<void> {
   await goToCell(panel, cell);
@@ -53,9 +70,14 @@ export async function goToLine({ panel, cell }: CellPlace, frame: Frame): Promis
   const isThere = lines[frame.line - 1]?.trim() === frame.sourceLine;
   const moved = isThere || frame.sourceLine === '' ? -1 : lines.findIndex((text) => text.trim() === frame.sourceLine);
   const line = Math.min(moved >= 0 ? moved : Math.max(0, frame.line - 1), lines.length - 1);
-  panel.content.mode = 'edit';
+  selectLine(panel, editor, line);
+}
+
+/** @param line from 0. */
+function selectLine({ content }: NotebookPanel, editor: NonNullable<CodeCell['editor']>, line: number): void {
+  content.mode = 'edit';
   editor.focus();
-  editor.setSelection({ start: { line, column: 0 }, end: { line, column: lines[line]?.length ?? 0 } });
+  editor.setSelection({ start: { line, column: 0 }, end: { line, column: editor.getLine(line)?.length ?? 0 } });
   editor.revealPosition({ line, column: 0 });
 }
 
@@ -67,22 +89,27 @@ export async function goToCell(panel: NotebookPanel, cell: Cell): Promise<void> 
   await cell.ready;
 }
 
-/** The data of the report that a cell shows; null if it shows none. */
-export function reportDataOf(cell: Cell): unknown {
+/** The output of a cell that has a report, the last of several; null if none has. */
+export function reportOutputOf(cell: Cell): IOutputModel | null {
   if (!(cell instanceof CodeCell)) {
     return null;
   }
   const { outputs } = cell.model;
   for (let nth = outputs.length - 1; nth >= 0; nth--) {
-    const data = outputs.get(nth).data[REPORT_MIME_TYPE];
-    if (data !== undefined) {
-      return data;
+    const output = outputs.get(nth);
+    if (output.data[REPORT_MIME_TYPE] !== undefined) {
+      return output;
     }
   }
   return null;
 }
 
+/** The data of the report that a cell shows; null if it shows none. */
+export function reportDataOf(cell: Cell): unknown {
+  return reportOutputOf(cell)?.data[REPORT_MIME_TYPE] ?? null;
+}
+
 /** What a reader calls a cell. */
 export function cellLabel(cell: CodeCell): string {
-  return `Cell [${cell.model.executionCount ?? ' '}]`;
+  return say('Cell [%1]', cell.model.executionCount ?? ' ');
 }

@@ -3,14 +3,19 @@
  */
 import type { Kernel } from '@jupyterlab/services';
 import * as z from 'zod/mini';
+import { Variable as ReportedVariable } from '../../../schema/observed.js';
 import { say } from '../../../schema/words.js';
 
 const bytes = z.int().check(z.minimum(0));
 
+/** As in a report, and the id of the notebook's cell that made it, where it is known. */
+const VariableNow = z.extend(ReportedVariable, { cellId: z.nullable(z.string()) });
+export type Variable = z.infer<typeof VariableNow>;
+
 const VariablesReply = z.object({
   residentBytes: z.nullable(bytes),
   /** Most bytes first. Names of one object stand together. */
-  variables: z.array(z.object({ names: z.array(z.string()), type: z.string(), bytes })),
+  variables: z.array(VariableNow),
 });
 export type Variables = z.infer<typeof VariablesReply>;
 

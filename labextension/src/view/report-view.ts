@@ -368,10 +368,14 @@ function remarks(report: Report): HTMLElement[] {
       ),
     );
   const notes = report.notes.map(({ code, text }) =>
-    element('p', { class: 'fil-note', attributes: { 'data-code': code } }, text),
+    element('p', { class: 'fil-note', attributes: { 'data-code': code } }, say(text)),
   );
-  const left = [residentStatement(report), pruningStatement(report)]
+  const details = [pruningStatement(report), residentStatement(report)]
     .filter((statement) => statement !== null)
     .map((statement) => element('p', { class: 'fil-pruned' }, statement));
+  const left =
+    details.length === 0
+      ? []
+      : [element('details', { class: 'fil-figures' }, element('summary', {}, say('About these figures')), ...details)];
   return [...facts, ...notes, ...left];
 }

@@ -3,13 +3,13 @@
  */
 import { Gunzip, strFromU8 } from 'fflate';
 import { parseReport, type Report, REPORT_VERSION, ReportEnvelope, ReportError } from '../../../schema/report.js';
+import { say } from '../../../schema/words.js';
 
 /** Ours have at most a few megabytes; a small bomb must not fill the browser's memory. */
 let largestTextBytes = 64 * 2 ** 20;
 const PIECE_BYTES = 16 * 1024;
 /** Characters from which on the browser unpacks: about 15,000 nodes. */
 const LARGE_BASE64 = 300_000;
-const RUN_AGAIN = 'Profile again to make a new one.';
 
 /** From now on larger reports are refused. */
 export function useLargestReport(mebibytes: number): void {
@@ -44,12 +44,18 @@ function envelopeOf(data: unknown): ReportEnvelope {
   const version = typeof data === 'object' && data !== null && 'version' in data ? data.version : undefined;
   if (typeof version === 'number' && version > REPORT_VERSION) {
     throw new ReportError(
-      `This report has version ${version}, this Fil reads versions up to ${REPORT_VERSION}. Update filprofiler to read it.`,
+      say(
+        'This report has version %1, this Fil reads versions up to %2. Update filprofiler to read it.',
+        version,
+        REPORT_VERSION,
+      ),
     );
   }
   const envelope = ReportEnvelope.safeParse(data);
   if (!envelope.success) {
-    throw new ReportError(`This is not a readable Fil report: its envelope is damaged. ${RUN_AGAIN}`);
+    throw new ReportError(
+      say('This is not a readable Fil report: its envelope is damaged. Profile again to make a new one.'),
+    );
   }
   return envelope.data;
 }
@@ -63,7 +69,9 @@ function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
     }
     return bytes;
   } catch {
-    throw new ReportError(`This Fil report is damaged: its data is not base64. ${RUN_AGAIN}`);
+    throw new ReportError(
+      say('This Fil report is damaged: its data is not base64. Profile again to make a new one.'),
+    );
   }
 }
 
@@ -88,7 +96,9 @@ function unzipped(packed: Uint8Array): string {
     if (error instanceof ReportError) {
       throw error;
     }
-    throw new ReportError(`This Fil report is damaged: its data can't be unpacked. ${RUN_AGAIN}`);
+    throw new ReportError(
+      say("This Fil report is damaged: its data can't be unpacked. Profile again to make a new one."),
+    );
   }
   const text = new Uint8Array(length);
   let end = 0;
@@ -97,7 +107,9 @@ function unzipped(packed: Uint8Array): string {
     end += chunk.length;
   }
   if (!progress.isComplete) {
-    throw new ReportError(`This Fil report is cut off after ${length} bytes. ${RUN_AGAIN}`);
+    throw new ReportError(
+      say('This Fil report is cut off after %1 bytes. Profile again to make a new one.', length),
+    );
   }
   return strFromU8(text);
 }
@@ -119,14 +131,19 @@ async function unzippedByBrowser(packed: Uint8Array<ArrayBuffer>): Promise<strin
     if (error instanceof ReportError) {
       throw error;
     }
-    throw new ReportError(`This Fil report is damaged or cut off: its data can't be unpacked. ${RUN_AGAIN}`);
+    throw new ReportError(
+      say("This Fil report is damaged or cut off: its data can't be unpacked. Profile again to make a new one."),
+    );
   }
   return new Blob(chunks).text();
 }
 
 function tooLarge(): ReportError {
   return new ReportError(
-    `This Fil report is larger than ${largestTextBytes / 2 ** 20} MiB unpacked, too large to draw. ${RUN_AGAIN}`,
+    say(
+      'This Fil report is larger than %1 MiB unpacked, too large to draw. Raise the limit in the settings, or profile again.',
+      largestTextBytes / 2 ** 20,
+    ),
   );
 }
 
@@ -134,6 +151,8 @@ function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new ReportError(`This Fil report is cut off or damaged: its text is not JSON. ${RUN_AGAIN}`);
+    throw new ReportError(
+      say('This Fil report is cut off or damaged: its text is not JSON. Profile again to make a new one.'),
+    );
   }
 }
