@@ -35,11 +35,12 @@ export const Subject = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('call'), name: z.string() }),
 ]);
 
-/** How the profiled code ended. `died`: the process ended before tracking did; the report was made post mortem. */
+/** How the profiled code ended. `running`: it has not, the report was asked for meanwhile. `died`: the process ended before tracking did; the report was made post mortem. */
 const Outcome = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('completed') }),
   z.object({ kind: z.literal('error') }),
   z.object({ kind: z.literal('interrupted') }),
+  z.object({ kind: z.literal('running') }),
   z.object({ kind: z.literal('died'), exitCode: z.nullable(z.int()), signal: z.nullable(z.string()) }),
 ]);
 

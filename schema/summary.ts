@@ -219,6 +219,8 @@ function outcomeInWords({ outcome }: Report): string {
       return say('ended with an error');
     case 'interrupted':
       return say('was interrupted');
+    case 'running':
+      return say('was still running');
     case 'died':
       return say('the process died');
   }

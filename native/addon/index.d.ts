@@ -212,9 +212,10 @@ export type ChildEvent =
  * nearly all signals: handlers that Node has are without effect from then on.
  *
  * @param pid a child of this process that Node did not start, not waited for.
+ * @param takesReportSignal SIGUSR2 is a request for a report; the child, whose tracker passes it on, gets it only for its own handler.
  * @param onEvent `exited` or `killed` is the last.
  */
-export function superviseChild(pid: number, onEvent: (event: ChildEvent) => void): void;
+export function superviseChild(pid: number, takesReportSignal: boolean, onEvent: (event: ChildEvent) => void): void;
 
 /** Ends this process at once, without setting the terminal back to what it was at the start, as Node does. */
 export function endWithStatus(status: number): never;

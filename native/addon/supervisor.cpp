@@ -10,8 +10,8 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <cstdlib>
+#include <fstream>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -34,6 +34,7 @@ constexpr long grace_milliseconds = 500;
 std::atomic<pid_t> child_pid{0};
 std::atomic<long> ended_at_milliseconds{0};
 std::atomic<int> request_pipe{-1};
+std::atomic<bool> reports{false};
 static_assert(std::atomic<pid_t>::is_always_lock_free && std::atomic<long>::is_always_lock_free);
 
 long now_milliseconds() {
@@ -57,13 +58,21 @@ void set_default(int signal) {
   sigaction(signal, &action, nullptr);
 }
 
-/// What a process asked for that is more than a word to the child.
-enum class Request : char { report = 'r', proceed = 'c' };
+/// What a process asked for that takes more than a handler can do.
+struct Request {
+  enum class Kind { report, proceed };
+  Kind kind;
+  /// Who asked; 0 if the system did.
+  pid_t sender;
+  /// The child got the signal, and passed it on.
+  bool by_child;
+  long milliseconds;
+};
 
-void ask(Request request) {
-  const char byte = static_cast<char>(request);
-  // A full pipe holds thousands of the same already.
-  (void)!write(request_pipe.load(std::memory_order_relaxed), &byte, 1);
+void ask(Request::Kind kind, pid_t sender, bool by_child) {
+  const Request request{kind, sender, by_child, now_milliseconds()};
+  // Atomic, as it is short. A full pipe holds hundreds of the same already.
+  (void)!write(request_pipe.load(std::memory_order_relaxed), &request, sizeof(request));
 }
 
 void on_signal(int signal, siginfo_t* info, void*) {
@@ -76,10 +85,11 @@ void on_signal(int signal, siginfo_t* info, void*) {
       set_default(signal);
       raise(signal);
     }
-  } else if (signal == SIGUSR2) {
-    ask(Request::report);
+  } else if (signal == SIGUSR2 && reports.load(std::memory_order_relaxed)) {
+    const bool by_child = info->si_code == SI_QUEUE && info->si_pid == child;
+    ask(Request::Kind::report, by_child ? info->si_value.sival_int : info->si_pid, by_child);
   } else if (signal == SIGCONT) {
-    ask(Request::proceed);
+    ask(Request::Kind::proceed, info->si_pid, false);
   } else if (info->si_code != SI_KERNEL && info->si_pid != child) {
     // What the terminal sends has reached the child too. What the child sends to its parent is not for itself.
     kill(child, signal);
@@ -131,36 +141,69 @@ ChildEvent wait_for_end(pid_t child) {
   }
 }
 
-/// Whether a process is stopped; by /proc, as its stop has been waited for.
-bool is_stopped(pid_t process) {
-  const std::string path = "/proc/" + std::to_string(process) + "/stat";
-  std::FILE* file = std::fopen(path.c_str(), "re");
-  if (file == nullptr) {
-    return false;
+/// A line of /proc/PID/status, behind its name; empty if the process has gone.
+std::string status_line(pid_t process, const std::string& name) {
+  std::ifstream status("/proc/" + std::to_string(process) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.compare(0, name.size() + 2, name + ":\t") == 0) {
+      return line.substr(name.size() + 2);
+    }
   }
-  char text[512] = {};
-  const std::size_t length = std::fread(text, 1, sizeof(text) - 1, file);
-  std::fclose(file);
-  // The state stands behind the program's name, which can contain anything.
-  const char* name_end = length == 0 ? nullptr : std::strrchr(text, ')');
-  return name_end != nullptr && name_end[1] == ' ' && name_end[2] == 'T';
+  return {};
 }
 
+/// By /proc, as its stop has been waited for.
+bool is_stopped(pid_t process) {
+  return status_line(process, "State").compare(0, 1, "T") == 0;
+}
+
+bool catches(pid_t process, int signal) {
+  const std::string mask = status_line(process, "SigCgt");
+  return !mask.empty() && (std::strtoull(mask.c_str(), nullptr, 16) >> (signal - 1) & 1) != 0;
+}
+
+/// Reports that were asked for at the child and at us by one signal to both, as to a process group, are one.
+class ReportRequests {
+ public:
+  /// Whether a request is not the other half of one before.
+  bool is_new(const Request& request) {
+    const bool same = last_.sender == request.sender && last_.by_child != request.by_child &&
+                      request.milliseconds - last_.milliseconds <= both_within_milliseconds;
+    last_ = same ? Request{} : request;
+    return !same;
+  }
+
+ private:
+  static constexpr long both_within_milliseconds = 100;
+  Request last_{};
+};
+
 void serve_requests(int pipe, pid_t child, const std::function<void(ChildEvent)>& on_event) {
+  ReportRequests seen;
   for (;;) {
-    char byte = 0;
-    const ssize_t count = read(pipe, &byte, 1);
-    if (count == 0 || (count < 0 && errno != EINTR)) {
+    Request request{};
+    const ssize_t count = read(pipe, &request, sizeof(request));
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count != sizeof(request)) {
       return;
     }
-    switch (static_cast<Request>(byte)) {
-      case Request::report:
-        on_event({ChildEvent::Kind::report_asked, 0});
+    const bool lives = child_pid.load(std::memory_order_acquire) == child;
+    switch (request.kind) {
+      case Request::Kind::report:
+        // The program may have a handler of its own for it. Before it has ours, or one, it would be killed.
+        if (!request.by_child && lives && request.sender != child && catches(child, SIGUSR2)) {
+          sigqueue(child, SIGUSR2, sigval{});
+        }
+        if (seen.is_new(request)) {
+          on_event({ChildEvent::Kind::report_asked, 0});
+        }
         break;
-      case Request::proceed:
+      case Request::Kind::proceed:
         // Sent to the whole group, as a shell does, it has reached the child. Else it was meant for it.
         usleep(5000);
-        if (child_pid.load(std::memory_order_acquire) == child && is_stopped(child)) {
+        if (lives && is_stopped(child)) {
           kill(child, SIGCONT);
         }
         break;
@@ -186,12 +229,13 @@ class SignalsBlocked {
 
 }  // namespace
 
-void supervise(pid_t child, std::function<void(ChildEvent)> on_event) {
+void supervise(pid_t child, bool takes_report_signal, std::function<void(ChildEvent)> on_event) {
   int ends[2] = {-1, -1};
   if (pipe2(ends, O_CLOEXEC) != 0 || fcntl(ends[1], F_SETFL, O_NONBLOCK) != 0) {
     throw std::system_error(errno, std::generic_category(), "pipe2");
   }
   request_pipe.store(ends[1], std::memory_order_relaxed);
+  reports.store(takes_report_signal, std::memory_order_relaxed);
   child_pid.store(child, std::memory_order_release);
   {
     const SignalsBlocked blocked;

@@ -18,9 +18,10 @@ struct ChildEvent {
   int value;
 };
 
-/// Begins; once in a process. `on_event` is called on a thread of ours, never on two at a time for `exited` or
-/// `killed`, which is the last. Throws std::system_error.
-void supervise(pid_t child, std::function<void(ChildEvent)> on_event);
+/// Begins; once in a process. With `takes_report_signal`, SIGUSR2 is a request to us, which the child passes on too.
+/// `on_event` is called on a thread of ours, never on two at a time for `exited` or `killed`, which is the last. Throws
+/// std::system_error.
+void supervise(pid_t child, bool takes_report_signal, std::function<void(ChildEvent)> on_event);
 
 /// Ends this process at once, without Node's clean-up, which would set the terminal back to what it was when we
 /// started.

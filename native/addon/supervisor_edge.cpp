@@ -23,9 +23,9 @@ Napi::Value supervise_child(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto child = static_cast<pid_t>(info[0].ToNumber().Int32Value());
   // Never released: it holds Node's loop open, and the process ends by one of the functions below.
-  auto to_node = Napi::ThreadSafeFunction::New(env, info[1].As<Napi::Function>(), "superviseChild", 0, 1);
+  auto to_node = Napi::ThreadSafeFunction::New(env, info[2].As<Napi::Function>(), "superviseChild", 0, 1);
   try {
-    supervise(child, [to_node](ChildEvent event) mutable {
+    supervise(child, info[1].ToBoolean(), [to_node](ChildEvent event) mutable {
       to_node.NonBlockingCall([event](Napi::Env callback_env, Napi::Function callback) {
         Napi::Object result = Napi::Object::New(callback_env);
         result.Set("kind", name_of(event.kind));

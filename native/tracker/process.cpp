@@ -9,6 +9,7 @@
 #include "nesting.hpp"
 #include "process.hpp"
 #include "python/program_start.hpp"
+#include "report_signal.hpp"
 #include "system.hpp"
 #include "thread_stacks.hpp"
 #include "tracker.hpp"
@@ -69,6 +70,7 @@ void watch_for_program() {
     system::refuse(1, "This Python does not tell when the program begins (no PySys_AddAuditHook). ",
                    "Use an unmodified CPython.");
   }
+  take_over_report_signal(getppid());
 }
 
 /// Keeps a setting for ourselves; neither the program nor what it starts shall see it. One that is too long is none.

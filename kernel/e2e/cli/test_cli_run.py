@@ -1,6 +1,5 @@
 """`fil-profile run`: a program is profiled, and runs as it would without Fil."""
 
-import signal
 import sys
 import zipfile
 from pathlib import Path
@@ -208,34 +207,3 @@ def test_modules_in_the_current_directory_are_not_taken_for_fils(tmp_path):
         write(tmp_path, f"{name}.py", "raise SystemExit('shadowed')\n")
     write(tmp_path, "script/main.py", "print('ran')\n")
     assert profiled(["script/main.py"], tmp_path).behaviour == (0, b"ran\n", b"")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1])
-def test_a_signal_to_fil_reaches_the_program_once(tmp_path, number):
-    write(
-        tmp_path,
-        "script.py",
-        f"""
-import os, signal, time
-got = []
-signal.signal({int(number)}, lambda *_: got.append(1))
-os.kill(os.getppid(), 0)
-open("ready", "w").close()
-until = time.monotonic() + 30
-while not got and time.monotonic() < until:
-    time.sleep(0.01)
-time.sleep(0.3)
-print(len(got))
-""",
-    )
-    import subprocess
-    import time
-
-    process = subprocess.Popen([*FIL, "run", "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not (tmp_path / "ready").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    process.send_signal(number)
-    stdout, _ = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (0, b"1\n")
-    assert len(report_directories(tmp_path)) == 1

@@ -37,8 +37,8 @@ interface Reports {
   readonly environment: Readonly<Record<string, string>>;
   /** What the last report of the whole program says; null before there is one. */
   readonly last?: PeakSummary | null;
-  /** Asked for by a signal. */
-  writeNow(): Promise<void>;
+  /** Writes a report while the program runs, asked for by a signal; null if signals are not for us. */
+  readonly writeNow: (() => void) | null;
   writeLast(ending: Ending): Promise<void>;
   close(): void;
 }
@@ -51,9 +51,9 @@ export async function launch(options: LaunchOptions): Promise<never> {
     ? await ProgramReports.begin(addon.environmentNames.trackProgram, { ...options, segment })
     : await RequestedReports.open(addon, segment, options.child);
   const ended = new Promise<Ending>((resolve) => {
-    addon.superviseChild(options.child, (event) => {
+    addon.superviseChild(options.child, reports.writeNow !== null, (event) => {
       if (event.kind === 'report-asked') {
-        void reports.writeNow();
+        reports.writeNow?.();
       } else {
         resolve(event);
       }

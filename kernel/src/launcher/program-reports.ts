@@ -74,17 +74,20 @@ export class ProgramReports {
   }
 
   /** A report while the program goes on. */
-  writeNow(): Promise<void> {
-    const report = this.#latest
-      .then(() => this.#write({ kind: 'completed' }))
-      .then(
-        () => undefined,
-        (error: unknown) => {
-          sayFailure('The report could not be made', error);
-        },
-      );
-    this.#latest = report;
-    return report;
+  readonly writeNow = (): void => {
+    this.#latest = this.#latest
+      .then(() => this.#writeRunning())
+      .catch((error: unknown) => {
+        sayFailure('The report could not be made', error);
+      });
+  };
+
+  async #writeRunning(): Promise<void> {
+    if (this.#options.segment.counters().programBegan) {
+      await this.#write({ kind: 'running' });
+    } else {
+      say('There is nothing to report: the program has not begun yet.');
+    }
   }
 
   close(): void {

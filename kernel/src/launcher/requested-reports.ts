@@ -8,9 +8,10 @@ import { startWatchdog, type Watchdog } from '../proxy/watchdog.js';
 import type { Session } from '../session.js';
 import { type Ending, outcomeOf } from './ending.js';
 import { tellReport } from './files.js';
-import { say } from './say.js';
 
 export class RequestedReports {
+  /** Signals are the program's. */
+  readonly writeNow = null;
   readonly environment: Readonly<Record<string, string>>;
   readonly #session: Session;
   readonly #endpoint: ControlEndpoint;
@@ -59,14 +60,6 @@ export class RequestedReports {
       directory,
       watchdog,
     );
-  }
-
-  /** SIGUSR2: there is nothing to report but what the program asks for. */
-  writeNow(): Promise<void> {
-    say(
-      'Under `fil-profile python` the program asks for its reports itself; `fil-profile run` writes one when signalled.',
-    );
-    return Promise.resolve();
   }
 
   /** The report of a call that the program did not live to see the end of. */

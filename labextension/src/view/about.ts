@@ -45,6 +45,8 @@ function outcomeInWords({ outcome }: Report): string {
       return say('ended with an error');
     case 'interrupted':
       return say('was interrupted');
+    case 'running':
+      return say('was still running');
     case 'died':
       if (outcome.signal !== null) {
         return say('ended by signal %1', outcome.signal);
