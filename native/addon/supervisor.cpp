@@ -75,6 +75,12 @@ void ask(Request::Kind kind, pid_t sender, bool by_child) {
   (void)!write(request_pipe.load(std::memory_order_relaxed), &request, sizeof(request));
 }
 
+/// The terminal signals the whole process group; but the end of a connection only the leader of the session, where that
+/// is us and not a shell.
+bool reached_child_too(int signal, const siginfo_t& info) {
+  return info.si_code == SI_KERNEL && !(signal == SIGHUP && getsid(0) == getpid());
+}
+
 void on_signal(int signal, siginfo_t* info, void*) {
   const int error = errno;
   const pid_t child = child_pid.load(std::memory_order_acquire);
@@ -90,8 +96,8 @@ void on_signal(int signal, siginfo_t* info, void*) {
     ask(Request::Kind::report, by_child ? info->si_value.sival_int : info->si_pid, by_child);
   } else if (signal == SIGCONT) {
     ask(Request::Kind::proceed, info->si_pid, false);
-  } else if (info->si_code != SI_KERNEL && info->si_pid != child) {
-    // What the terminal sends has reached the child too. What the child sends to its parent is not for itself.
+  } else if (!reached_child_too(signal, *info) && info->si_pid != child) {
+    // What the child sends to its parent is not for itself.
     kill(child, signal);
   }
   errno = error;

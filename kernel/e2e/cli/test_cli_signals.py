@@ -51,6 +51,8 @@ def started(directory: Path, program: str) -> Iterator[Running]:
     fil = subprocess.Popen(
         [*FIL, "run", "program.py"],
         cwd=directory,
+        # Unbuffered, or what follows the first line is lost.
+        bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -66,26 +68,30 @@ def started(directory: Path, program: str) -> Iterator[Running]:
         fil.communicate()
 
 
+# Each goes on until standard input ends.
 IN_C = """
 import ctypes
-ctypes.PyDLL(None).sleep(4)  # with the GIL held
+ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1)  # with the GIL held
 """
 ALLOCATING = """
-import threading, time
-stop = time.monotonic() + 4
+import sys, threading
+threads = []
+over = False
 def churn():
     kept = []
-    while time.monotonic() < stop:
+    while not over:
         kept.append(bytearray(500))
         if len(kept) > 10000:
             kept.clear()
-threads = [threading.Thread(target=churn) for _ in range(3)]
-for thread in threads:
-    thread.start()
+for _ in range(3):
+    threads.append(threading.Thread(target=churn))
+    threads[-1].start()
+sys.stdin.read()
+over = True
 for thread in threads:
     thread.join()
 """
-SLEEPING = "import time\ntime.sleep(4)\n"
+SLEEPING = "import sys\nsys.stdin.read()\n"
 
 
 @pytest.mark.parametrize("target", ["fil", "program"])
@@ -103,9 +109,8 @@ def test_usr2_writes_a_complete_report_and_the_program_goes_on(tmp_path, target,
     assert [report_in(each)["outcome"] for each in meanwhile] == [{"kind": "running"}] * 2
     assert report_in(last)["outcome"] == {"kind": "completed"}
     for each in (*meanwhile, last):
-        assert {"index.html", "peak-memory.svg", "peak-memory-reversed.svg", "peak-memory.prof"} <= set(
-            os.listdir(each)
-        )
+        files = {file.name for file in each.iterdir()}
+        assert {"index.html", "peak-memory.svg", "peak-memory-reversed.svg", "peak-memory.prof"} <= files
         assert bytes_of_lines(report_in(each))[("program.py", 1)] >= 20_000_000
 
 
