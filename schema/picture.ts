@@ -27,6 +27,9 @@ export function fitting(width: number): number {
 
 /** Cut by characters, never inside a surrogate pair; empty if there is no room for three. */
 export function shorten(text: string, most: number): string {
+  if (text.length <= most) {
+    return text;
+  }
   // No character has more than two code units.
   const characters = Array.from(text.slice(0, 2 * Math.max(0, most) + 2));
   if (characters.length <= most) {

@@ -3,6 +3,7 @@
  * script only moves what is written here. Callers above, callees below, as in the report's view.
  */
 import { readFileSync } from 'node:fs';
+import { at } from '../../../schema/columns.js';
 import { MARGIN, NARROWEST, pictureLabel, shorten } from '../../../schema/picture.js';
 import { frameInFull, subjectLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
@@ -77,14 +78,14 @@ export function* flamegraphSvg(
 function* frames(report: Report, tree: FlameTree): Generator<string> {
   const [{ value: whole }] = tree;
   const inner = WIDTH - 2 * MARGIN;
-  /** Where the next callee of a frame begins, in parts of the whole. */
-  const free = new Map<FlameFrame, number>();
+  /** Where the next callee of each frame begins, in parts of the whole. */
+  const free = new Float64Array(tree.length);
   for (const frame of tree) {
-    const left = frame.parent === null ? 0 : (free.get(frame.parent) ?? 0);
+    const left = frame.parent === null ? 0 : at(free, frame.parent.node);
     const part = frame.value / Math.max(1, whole);
-    free.set(frame, left);
+    free[frame.node] = left;
     if (frame.parent !== null) {
-      free.set(frame.parent, left + part);
+      free[frame.parent.node] = left + part;
     }
     const width = part * inner;
     const x = MARGIN + left * inner;

@@ -17,7 +17,7 @@ import { type CallTree, callTreeAtPeak, shortenStacks, totalsOf } from './call-t
 import { FrameCatalog, OTHER_FRAME } from './frames.js';
 import { notesOf } from './notes.js';
 import { displayableObserved, withoutUnrelatedClues } from './observed.js';
-import { chooseNodes, FOR_NOTEBOOKS, type Limits } from './prune.js';
+import { chooseNodes, FOR_NOTEBOOKS, type Limits, showsAll } from './prune.js';
 import { inPreOrder } from './shown-tree.js';
 import type { Snapshot } from './snapshot.js';
 import { SourceLines } from './source-lines.js';
@@ -61,6 +61,8 @@ export class ReportSource {
   readonly #rest: Rest;
   /** Nodes that were left out before. */
   readonly #leftOutBefore: number;
+  /** The report of the whole tree, which pages and programs have in common where the tree is not very large. */
+  #whole: Report | null = null;
 
   private constructor(
     tree: CallTree,
@@ -122,6 +124,14 @@ export class ReportSource {
 
   /** A report of at most so many nodes. The sum of `selfBytes` over its tree is its `peakBytes`, to the byte. */
   report(limits: Limits): Report {
+    if (!showsAll(this.#tree, limits)) {
+      return this.#make(limits);
+    }
+    this.#whole ??= this.#make(limits);
+    return this.#whole;
+  }
+
+  #make(limits: Limits): Report {
     const { isShown, leftOut } = chooseNodes(this.#tree, this.#totals, limits);
     const { frame, otherBytes, ...columns } = inPreOrder(this.#tree, this.#totals, isShown, this.#otherFrame);
     const { used, rows } = rowsOf(frame);
@@ -207,15 +217,15 @@ function displayableSubject(subject: ReportSubject): ReportSubject {
 /** Numbers frames by their first use: the row of each in a table of the `used` ones. */
 function rowsOf(frames: readonly number[]): { readonly used: number[]; readonly rows: number[] } {
   const used: number[] = [];
-  const rowOf = new Map<number, number>();
+  /** One more than the row; 0 for frames that were not met yet. */
+  const rowAfter = new Int32Array(frames.reduce((most, frame) => Math.max(most, frame), 0) + 1);
   const rows = frames.map((frame) => {
-    const known = rowOf.get(frame);
-    if (known !== undefined) {
-      return known;
+    let row = at(rowAfter, frame);
+    if (row === 0) {
+      row = used.push(frame);
+      rowAfter[frame] = row;
     }
-    rowOf.set(frame, used.length);
-    used.push(frame);
-    return used.length - 1;
+    return row - 1;
   });
   return { used, rows };
 }

@@ -16,6 +16,16 @@ interface FrameKey {
   readonly line: number;
 }
 
+/** A code object as the report shows it. */
+interface ShownCode {
+  readonly filename: string;
+  /** The lines of the notebook's cell that it is of; null for others. */
+  readonly cellLines: readonly string[] | null;
+  readonly function: string;
+  readonly file: string;
+  readonly cell: number;
+}
+
 /** Gives the text of a source line; empty where it is unknown. */
 export type SourceLineOf = (filename: string, line: number) => string;
 
@@ -118,32 +128,39 @@ export class FrameCatalog {
     sourceLineOf: SourceLineOf,
   ): Report['frames'] {
     const table: Report['frames'] = { kind: [], function: [], file: [], line: [], sourceLine: [], cell: [] };
-    const linesOfCells = new Map<CellSource, readonly string[]>();
+    const shownCodes = new Map<number, ShownCode>();
     for (const frame of frames) {
       const { kind, code, line } = this.#key(frame);
-      const filename = code < 0 ? '' : at(this.#codes.filename, code);
-      const cell = cells.get(filename);
-      let source = '';
-      if (cell !== undefined) {
-        let lines = linesOfCells.get(cell);
-        if (lines === undefined) {
-          lines = cell.source.split(/\r\n|\r|\n/);
-          linesOfCells.set(cell, lines);
-        }
-        source = lines[line - 1] ?? '';
-      } else if (filename !== '' && line > 0) {
-        source = sourceLineOf(filename, line);
+      let shown = shownCodes.get(code);
+      if (shown === undefined) {
+        shown = this.#shownCode(code, cells);
+        shownCodes.set(code, shown);
       }
+      const { filename, cellLines } = shown;
+      const isKnown = filename !== '' && line > 0;
+      const source = cellLines !== null ? (cellLines[line - 1] ?? '') : isKnown ? sourceLineOf(filename, line) : '';
       table.kind.push(kind);
-      table.function.push(code < 0 ? '' : displayable(at(this.#codes.qualifiedName, code), LONGEST_NAME));
-      table.file.push(
-        cell === undefined ? displayable(withoutInstallation(filename), LONGEST_FILE) : `Cell [${cell.executionCount}]`,
-      );
+      table.function.push(shown.function);
+      table.file.push(shown.file);
       table.line.push(line);
-      table.sourceLine.push(displayable(source.trim(), LONGEST_SOURCE_LINE));
-      table.cell.push(cell === undefined ? -1 : cell.executionCount);
+      table.sourceLine.push(source === '' ? '' : displayable(source.trim(), LONGEST_SOURCE_LINE));
+      table.cell.push(shown.cell);
     }
     return table;
+  }
+
+  /** What all frames of a code have in common. */
+  #shownCode(code: number, cells: ReadonlyMap<string, CellSource>): ShownCode {
+    const filename = code < 0 ? '' : at(this.#codes.filename, code);
+    const cell = cells.get(filename);
+    return {
+      filename,
+      cellLines: cell === undefined ? null : cell.source.split(/\r\n|\r|\n/),
+      function: code < 0 ? '' : displayable(at(this.#codes.qualifiedName, code), LONGEST_NAME),
+      file:
+        cell === undefined ? displayable(withoutInstallation(filename), LONGEST_FILE) : `Cell [${cell.executionCount}]`,
+      cell: cell === undefined ? -1 : cell.executionCount,
+    };
   }
 
   #key(frame: number): FrameKey {

@@ -24,9 +24,9 @@ export const FOR_NOTEBOOKS: Limits = {
   mostNodes: 20_000,
 };
 
-/** For the page in a file, where a reader zooms in further; the view draws so many without a wait. */
+/** For the page in a file, where a reader zooms in as far as there is anything; the view draws so many without a wait. */
 export const FOR_PAGES: Limits = {
-  smallestShare: 0.000_002,
+  smallestShare: 0,
   usualNodes: 100_000,
   leastShareByName: 0.99,
   mostNodes: 100_000,
@@ -55,10 +55,10 @@ export interface Selection {
  * @param totals bytes of each node and everything below it; where they are more than the tree's nodes have, the rest is in "other".
  */
 export function chooseNodes(tree: CallTree, totals: Float64Array, limits: Limits): Selection {
-  const { smallestShare, usualNodes, leastShareByName, mostNodes } = limits;
-  if (smallestShare === 0 && tree.size <= usualNodes) {
+  if (showsAll(tree, limits)) {
     return { isShown: new Uint8Array(tree.size).fill(1), leftOut: 0 };
   }
+  const { smallestShare, usualNodes, leastShareByName, mostNodes } = limits;
   const peak = at(totals, 0);
   const order = largest(totals, mostNodes);
   const choice = new Prefix(tree, totals, order);
@@ -67,6 +67,11 @@ export function chooseNodes(tree: CallTree, totals: Float64Array, limits: Limits
   choice.shrinkTo(usualNodes);
   choice.growUntilNamed(peak * leastShareByName, mostNodes);
   return { isShown: choice.isShown, leftOut: tree.size - choice.size };
+}
+
+/** Whether nothing of a tree needs to be left out. */
+export function showsAll(tree: CallTree, { smallestShare, usualNodes }: Limits): boolean {
+  return smallestShare === 0 && tree.size <= usualNodes;
 }
 
 /**
