@@ -99,6 +99,8 @@ test.beforeAll(async ({ browser }) => {
       'smaller = list(range(200_000))\nlength = len(smaller)',
       'raise ValueError("stop")',
       'import numpy as np',
+      'pass',
+      'pass',
     ],
     'filprofile',
   );
@@ -292,6 +294,44 @@ test('the overview follows what the kernel does', async () => {
   await command(page, 'application:toggle-right-area');
 });
 
+test('the palette and the menu "Run" have the commands', async () => {
+  await activate(1);
+  const stamp = await cells.nth(1).locator('.jp-InputPrompt').textContent();
+  await command(page, 'apputils:activate-command-palette');
+  await page.locator('#command-palette input').fill('profile this cell');
+  await page.keyboard.press('Enter');
+  await expect(cells.nth(1).locator('.jp-InputPrompt')).not.toHaveText(stamp ?? '');
+  await expect(cells.nth(1).locator('.jp-InputPrompt')).toHaveText(/\[\d+\]:/);
+  await kernelIdle(page);
+  await page.locator('.lm-MenuBar-item').getByText('Run', { exact: true }).click();
+  await expect(page.locator('.lm-Menu').getByText('Profile This Cell')).toBeVisible();
+  await expect(page.locator('.lm-Menu').getByText('Profile All Cells')).toBeVisible();
+  await page.keyboard.press('Escape');
+  await page.locator('.lm-MenuBar-item').getByText('View', { exact: true }).click();
+  await expect(page.locator('.lm-Menu').getByText('Show Memory Profiles')).toBeVisible();
+  await page.keyboard.press('Escape');
+});
+
+test('lines of other cells are reached from the table and the picture', async () => {
+  await write(4, 'def make():\n    big = bytearray(20_000_000)\n    return big');
+  await activate(4);
+  await command(page, 'notebook:run-cell');
+  await expect(cells.nth(4).locator('.jp-InputPrompt')).toHaveText(/\[\d+\]:/);
+  await write(5, 'made = make()');
+  await profileCell(5);
+  await expect(reportOf(5).locator('.fil-headline')).toContainText(/100 % at Cell \[\d+\] line 2: big = bytearray/);
+  await reportOf(5).getByRole('tab', { name: 'Lines' }).click();
+  await reportOf(5)
+    .getByRole('button', { name: /^make \(Cell \[\d+\] line 2\)/ })
+    .click();
+  await expect(cells.nth(4).locator('.cm-editor')).toHaveClass(/cm-focused/);
+  expect(await page.evaluate(() => getSelection()?.toString())).toBe('    big = bytearray(20_000_000)');
+  await activate(5);
+  await reportOf(5).getByRole('tab', { name: 'Flamegraph' }).click();
+  await frame(reportOf(5), /^make/).click({ modifiers: ['Alt'] });
+  await expect(cells.nth(4).locator('.cm-editor')).toHaveClass(/cm-focused/);
+});
+
 test('profiling all cells stops at the first that fails, which has its report', async () => {
   await command(page, 'filprofiler:profile-all');
   await expect(reportOf(2)).toHaveCount(1);
@@ -313,6 +353,7 @@ test('on another kernel it offers to switch, and profiles there', async () => {
   await openInLab(page, 'other.ipynb');
   await kernelIdle(page);
   await expect(button()).toBeEnabled();
+  await expect(button()).toHaveAccessibleName(/switches to the kernel "Python 3 with Fil"/);
   await activate(0);
   await button().click();
   const dialog = page.getByRole('dialog');
@@ -323,6 +364,7 @@ test('on another kernel it offers to switch, and profiles there', async () => {
   await dialog.getByRole('button', { name: 'Switch Kernel' }).click();
   await expect(reportOf(0)).toHaveCount(1);
   await expect(page.locator('.jp-NotebookPanel-toolbar')).toContainText('Python 3 with Fil');
+  await expect(button()).not.toHaveAccessibleName(/switches/);
 });
 
 test('Notebook 7 has the button, the bars and the comparison, too', async () => {

@@ -3,6 +3,8 @@ import { LAB_URL, labServer } from './lab-server.js';
 
 export default defineConfig({
   testDir: '.',
+  // A measurement, see `npm run bench:lab`.
+  testIgnore: process.env['FIL_MEASURE_START'] === '1' ? [] : ['start.spec.ts'],
   outputDir: 'test-results',
   // One Lab server and one kernel at a time: two of them would only wait for each other on two cores.
   workers: 1,

@@ -94,11 +94,23 @@ interface Box {
 function flamegraph(report: Report): string {
   const boxes = layout(report);
   const levels = boxes.reduce((most, box) => Math.max(most, box.level + 1), 0);
-  const frames = boxes.map((box) => frameBox(box, report));
   return (
     '<details open><summary>Call stacks at the peak: wider and redder frames held more memory</summary>' +
-    `<div style="position: relative; overflow: hidden; height: ${levels * LEVEL_PIXELS}px">${frames.join('')}</div></details>`
+    `<div style="position: relative; overflow: hidden; height: ${levels * LEVEL_PIXELS}px">${lists(boxes, report)}</div></details>`
   );
+}
+
+/** As lists within lists: where inline styles are removed, as on GitHub, they are a tree that can be read. */
+function lists(boxes: readonly Box[], report: Report): string {
+  let html = '';
+  let level = -1;
+  for (const box of boxes) {
+    html +=
+      box.level > level ? '<ul style="list-style: none; margin: 0; padding: 0">' : `</li>${'</ul></li>'.repeat(level - box.level)}`;
+    html += `<li>${frameBox(box, report)}`;
+    level = box.level;
+  }
+  return html + '</li></ul>'.repeat(level + 1);
 }
 
 /** The frames with most bytes, placed below their callers. */

@@ -93,7 +93,7 @@ export class Flamegraph {
       { capture: true },
     );
     this.#observer = new ResizeObserver(() => {
-      this.#fit();
+      this.fit();
     });
     this.#observer.observe(this.element);
   }
@@ -128,7 +128,8 @@ export class Flamegraph {
     this.element.remove();
   }
 
-  #fit(): void {
+  /** Draws itself as wide as its element is now, so that nothing moves later. Does nothing while it has no width. */
+  fit(): void {
     const width = Math.floor(this.element.clientWidth);
     if (width === 0 || width === this.#width) {
       return;

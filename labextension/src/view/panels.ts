@@ -25,6 +25,8 @@ export interface Panel {
   readonly resetZoom: (() => void) | null;
   /** The tree that it shows; null if it shows none. */
   readonly tree: FlameTree | null;
+  /** It has been put into its place: draws itself in its size, before anybody sees it without. */
+  fit(): void;
   dispose(): void;
 }
 
@@ -109,6 +111,9 @@ function flamePanel(name: string, tree: FlameTree, { report, before, host, event
     resetZoom: () => {
       flamegraph.resetZoom();
     },
+    fit: () => {
+      flamegraph.fit();
+    },
     dispose: () => {
       flamegraph.dispose();
     },
@@ -149,6 +154,7 @@ function linesPanel({ report, before, isFolded, host }: PanelInput): Panel {
     },
     select: () => false,
     resetZoom: null,
+    fit: () => undefined,
     dispose: () => {
       table.element.remove();
     },
@@ -163,6 +169,9 @@ function timePanel({ report }: PanelInput): Panel {
     search: () => '',
     select: () => false,
     resetZoom: null,
+    fit: () => {
+      chart.fit();
+    },
     dispose: () => {
       chart.dispose();
     },

@@ -74,6 +74,7 @@ export class ReportView {
       ...parts,
     );
     into.append(this.#root);
+    this.#panel?.fit();
   }
 
   /** The page has put the view into its place: tells of the last run, if there is one. */
@@ -87,6 +88,7 @@ export class ReportView {
       // Its rows are links where there is an editor.
       this.#showPanel();
     }
+    this.#panel?.fit();
   }
 
   /** Shows the frames of certain lines; their picture comes to the front if it isn't there. */
@@ -212,6 +214,7 @@ export class ReportView {
     this.#panel?.dispose();
     this.#panel = panel;
     this.#place.replaceChildren(panel.element);
+    panel.fit();
     this.#reset.disabled = true;
     this.#reset.hidden = panel.resetZoom === null;
     this.#search.hidden = this.#tab === 'time';

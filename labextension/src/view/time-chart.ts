@@ -54,13 +54,18 @@ export class TimeChart {
     this.#report = report;
     this.element.append(this.#canvas, this.#readout);
     this.#observer = new ResizeObserver(() => {
-      const width = Math.floor(this.element.clientWidth);
-      if (width > 0 && width !== this.#width) {
-        this.#width = width;
-        this.#draw(width);
-      }
+      this.fit();
     });
     this.#observer.observe(this.element);
+  }
+
+  /** Draws itself as wide as its element is now. Does nothing while it has no width. */
+  fit(): void {
+    const width = Math.floor(this.element.clientWidth);
+    if (width > 0 && width !== this.#width) {
+      this.#width = width;
+      this.#draw(width);
+    }
   }
 
   dispose(): void {
