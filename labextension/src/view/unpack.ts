@@ -69,9 +69,7 @@ function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
     }
     return bytes;
   } catch {
-    throw new ReportError(
-      say('This Fil report is damaged: its data is not base64. Profile again to make a new one.'),
-    );
+    throw new ReportError(say('This Fil report is damaged: its data is not base64. Profile again to make a new one.'));
   }
 }
 
@@ -107,9 +105,7 @@ function unzipped(packed: Uint8Array): string {
     end += chunk.length;
   }
   if (!progress.isComplete) {
-    throw new ReportError(
-      say('This Fil report is cut off after %1 bytes. Profile again to make a new one.', length),
-    );
+    throw new ReportError(say('This Fil report is cut off after %1 bytes. Profile again to make a new one.', length));
   }
   return strFromU8(text);
 }
