@@ -1,168 +1,110 @@
-"""`%%filprofile`: profiles a cell without changing it.
+"""`%%filprofile` and `%filprofile`: profile a cell without changing it, or an expression.
 
 A magic that runs its body itself can't await, shifts line numbers, and loses results and status. So the line is taken
 out before IPython compiles the cell, and the cell that runs is the user's; tracking is begun and ended around it by
 IPython's events.
 """
 
-import ast
 import asyncio
+import os
 import sys
-import threading
-from collections.abc import Callable
+from dataclasses import replace
 from types import CodeType
 from typing import Any
+from uuid import uuid4
 
-from IPython.core.error import InputRejected, UsageError
-from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    magics_class,
+    needs_local_scope,
+    no_var_expand,
+    output_can_be_silenced,
+)
+from traitlets import Bool, default
 
 from filprofiler import _control
+from filprofiler._cell_events import CellEvents
 from filprofiler._cells import KnownCells
+from filprofiler._code import BOUNDARY, is_timed, run_body, run_line
 from filprofiler._control import Outcome
 from filprofiler._observed import Observer
 from filprofiler._profiling import Profile, ProfilingError, writable_directory
-from filprofiler._request import Request, is_inside_cell, parse_cell, parse_metadata, parse_options, without_magic
+from filprofiler._request import HELP, Request, parse_options, split_line
 
 CHOOSE_KERNEL = (
     "Fil can't profile in this kernel: memory has to be tracked from a process's start. "
     'Choose the kernel "Python 3 with Fil" (in JupyterLab: Kernel > Change Kernel...) and run the cell again.'
 )
 
-# Call stacks of a cell begin below the frame that runs its code; those of compiling it, below the frame that does that.
-_RUN_CELL = tuple(
-    function.__code__
-    for function in (InteractiveShell.run_code, InteractiveShell.run_ast_nodes, InteractiveShell.run_cell_async)
-)
+LIVE_VARIABLE = "FIL_LIVE"
+"""Environment variable that turns the live view off for all kernels of a server."""
+
+LONGEST_TITLE = 80
 
 
-class _Cell:
-    """A cell that asked to be profiled, while it runs."""
+@magics_class
+class FilProfile(Magics):
+    """Profiles memory, and shows the reports."""
 
-    def __init__(self, info: ExecutionInfo, number: int | None, begin: Callable[[], Profile | None]) -> None:
-        self.info = info
-        self.number = number
-        self.profile: Profile | None = None
-        self._begin: Callable[[], Profile | None] | None = begin
-        self._thread = threading.get_ident()
+    live = Bool(
+        help="Whether a profiled cell shows its memory and its top lines while it runs. "
+        f"By default on, unless the environment variable {LIVE_VARIABLE} is 0."
+    ).tag(config=True)
 
-    def visit(self, tree: ast.AST) -> ast.AST:
-        """Begins tracking: called as the last AST transformer, when the cell has been compiled and is about to run."""
-        # Not for the cell of a subshell beside it, and once: magics in the cell transform code too.
-        if self._begin is not None and threading.get_ident() == self._thread:
-            begin, self._begin = self._begin, None
-            try:
-                self.profile = begin()
-            except KeyboardInterrupt as interrupt:
-                # Outside of the cell's code it would end the kernel's event loop.
-                msg = "The cell was interrupted before it began."
-                raise InputRejected(msg) from interrupt
-        return tree
-
-
-class _ThreadState(threading.local):
-    """Of the running thread: a subshell runs its cells in another, beside the main one's."""
-
-    cell: _Cell | None = None
-
-
-class CellProfiler:
-    """What the extension hangs into a shell."""
+    @default("live")
+    def _live_by_default(self) -> bool:
+        return os.environ.get(LIVE_VARIABLE, "1").strip().lower() not in ("0", "false", "no", "off")
 
     def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
         self._shell = shell
         self._cells = KnownCells(shell)
-        self._observer = Observer(shell)
-        self._state = _ThreadState()
-        self._events: list[tuple[str, Callable[..., None]]] = [
-            ("pre_run_cell", self._before_cell),
-            ("post_execute", self._after_code),
-            ("post_run_cell", self._after_cell),
-        ]
+        self.observer = Observer(shell)
+        self._timed_display: tuple[object, str] | None = None
 
-    def install(self) -> None:
-        """Begins to look at cells."""
-        # First, before IPython's own that want a cell magic in the first line.
-        self._shell.input_transformers_cleanup.insert(0, without_magic)
-        # Before our own events: at the end of a profiled cell it is known what the cell has made.
-        self._observer.install()
-        for event, callback in self._events:
-            self._shell.events.register(event, callback)
-        self._shell.register_magic_function(self.filprofile, "cell", "filprofile")
-
-    def remove(self) -> None:
-        """Undoes :meth:`install`."""
-        self._shell.input_transformers_cleanup.remove(without_magic)
-        for event, callback in self._events:
-            self._shell.events.unregister(event, callback)
-        self._observer.remove()
-        self._shell.magics_manager.magics["cell"].pop("filprofile", None)
-
-    def filprofile(self, line: str, cell: str) -> Any:
-        """Profile the memory of a cell: which lines held it at its peak.
-
-        %%filprofile [--title TEXT] [--output DIRECTORY]
-
-        The cell runs as it would without this line. Its report is displayed below its output; --title is shown above
-        it, --output also writes it as a web page, index.html, into a directory.
-        """
-        # Only called beneath another magic; a cell that begins with it is seen by the events above.
-        request = parse_options(line, body=cell)
+    @output_can_be_silenced
+    @needs_local_scope
+    @no_var_expand
+    @line_cell_magic
+    def filprofile(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
+        __tracebackhide__ = True
+        # A cell that begins with the magic is seen by the events; here it is called beneath another magic.
+        options, code = (line, cell) if cell is not None else split_line(line)
+        request = parse_options(options, body=code)
+        if cell is None:
+            if not code:
+                msg = (
+                    'the line %filprofile wants code behind it, as %filprofile load("data.csv"). '
+                    "%%filprofile above a cell profiles the cell."
+                )
+                raise UsageError(msg)
+            request = _titled(request, code)
         for problem in request.problems:
-            _say(problem)
+            self.say(problem)
         number = self._shell.execution_count - 1
-        profile = None if request.is_empty else self._begin(request, number, None, (_run_body.__code__,))
+        profile = None if request.is_empty else self.begin(request, number, None, (BOUNDARY,))
         outcome: Outcome = "error"
         try:
-            result = _run_body(self._shell, cell)
+            result = run_body(self._shell, code) if cell is not None else run_line(self._shell, code, local_ns)
             outcome = "completed"
         except (KeyboardInterrupt, asyncio.CancelledError):
             outcome = "interrupted"
             raise
         finally:
             if profile is not None:
-                self._end(profile, outcome, number)
+                self.end(profile, request, outcome, number)
         return result
 
-    def _before_cell(self, info: ExecutionInfo) -> None:
-        if is_inside_cell():
-            return
-        request = parse_cell(info.raw_cell) or parse_metadata(self._request_metadata(), info.raw_cell)
-        if request is None:
-            return
-        for problem in request.problems:
-            _say(problem)
-        if not request.is_empty:
-            # The counter has been raised already for a cell that gets a number.
-            number = self._shell.execution_count - 1 if info.store_history else None
-            cell = _Cell(info, number, lambda: self._begin(request, number, info.cell_id, _RUN_CELL))
-            self._state.cell = cell
-            self._shell.ast_transformers.append(cell)
+    filprofile.__doc__ = HELP
 
-    def _request_metadata(self) -> object:
-        """The metadata of the message that asked for the running cell."""
-        parent = getattr(self._shell, "parent_header", None)
-        return parent.get("metadata") if isinstance(parent, dict) else None
-
-    def _after_code(self) -> None:
-        """Ends tracking before others' callbacks run, such as matplotlib's, which draws figures."""
-        cell = self._state.cell
-        last = self._shell.last_execution_result
-        # Also called after comm messages and cells that this cell runs.
-        if cell is not None and cell.profile is not None and last is not None and last.info is cell.info:
-            cell.profile.stop()
-
-    def _after_cell(self, result: ExecutionResult | None) -> None:
-        cell = self._state.cell
-        if cell is None or (result is not None and result.info is not cell.info):
-            return
-        self._state.cell = None
-        self._shell.ast_transformers.remove(cell)
-        if cell.profile is not None:
-            self._end(cell.profile, _outcome(result), cell.number)
-
-    def _begin(
+    def begin(
         self, request: Request, number: int | None, cell_id: str | None, boundaries: tuple[CodeType, ...]
     ) -> Profile | None:
+        """A running profile; None if there can't be one, which the reader was told."""
         parent = getattr(self._shell, "parent_header", {})
         try:
             return Profile(
@@ -171,66 +113,96 @@ class CellProfiler:
                 title=request.title,
                 cells=self._cells.take_new,
                 parent_header=parent.get("header", parent) or None,
-                output_directory=_directory_for(request),
+                output_directory=self._directory_for(request),
+                live=self._is_live(request),
             )
         except ProfilingError as reason:
-            _say(f"this cell runs without being profiled: {reason}.")
+            self.say(f"it runs without being profiled: {reason}.")
             return None
 
-    def _end(self, profile: Profile, outcome: Outcome, number: int | None) -> None:
+    def end(self, profile: Profile, request: Request, outcome: Outcome, number: int | None) -> None:
+        """Ends a profile and shows its report, if that is wanted."""
         try:
-            report = profile.report(outcome, lambda: self._observer.observe(number))
+            report = profile.report(outcome, lambda: self.observer.observe(number))
         except ProfilingError as reason:
-            _say(f"there is no report: {reason}.")
+            self.say(f"there is no report: {reason}.")
             return
         except KeyboardInterrupt:
-            _say("there is no report: it was interrupted while it was made.")
+            self.say("there is no report: it was interrupted while it was made.")
             return
-        self._shell.display_pub.publish(report["bundle"], metadata={})
+        if not request.quiet:
+            self._display(report["bundle"])
         if report["filesProblem"]:
-            _say(f"{report['filesProblem']}.")
-        elif report["files"]:
+            self.say(f"{report['filesProblem']}.")
+        elif report["files"] and not request.quiet:
             sys.stdout.write(f"The report is also in {', '.join(report['files'])}\n")
 
+    def say(self, text: str) -> None:
+        """Tells the reader a sentence."""
+        sys.stderr.write(f"%%filprofile: {text}\n")
 
-def _directory_for(request: Request) -> str | None:
-    if request.output_directory is None:
-        return None
-    try:
-        return writable_directory(request.output_directory)
-    except ProfilingError as reason:
-        _say(f"{reason}.")
-        return None
+    def _display(self, bundle: dict[str, Any]) -> None:
+        publish = self._shell.display_pub.publish
+        if not is_timed():
+            publish(bundle, metadata={})
+            return
+        # %timeit runs its code hundreds of times: one report, the last.
+        run = getattr(self._shell, "parent_header", None)
+        is_first = self._timed_display is None or self._timed_display[0] is not run
+        if self._timed_display is None or is_first:
+            self._timed_display = (run, uuid4().hex)
+        publish(bundle, metadata={}, transient={"display_id": self._timed_display[1]}, update=not is_first)
 
+    def _is_live(self, request: Request) -> bool:
+        # What is captured must not be seen.
+        is_captured = isinstance(self._shell.display_pub, CapturingDisplayPublisher)
+        wanted = self.live if request.live is None else request.live
+        return wanted and not request.quiet and not is_captured and not is_timed()
 
-def _run_body(shell: InteractiveShell, body: str) -> Any:
-    """Runs code as IPython runs a cell, but within one, and returns the value of its last expression."""
-    source = shell.transform_cell(body)
-    filename = shell.compile.cache(source, shell.execution_count - 1, raw_code=body)
-    tree = shell.transform_ast(shell.compile.ast_parse(source, filename=filename))
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-    exec(shell.compile(tree, filename, "exec"), shell.user_ns)
-    if last is None:
-        return None
-    return eval(shell.compile(ast.Expression(last.value), filename, "eval"), shell.user_ns)
-
-
-def _outcome(result: ExecutionResult | None) -> Outcome:
-    # No result: the coroutine of a cell with `await` was cancelled, which is how ipykernel interrupts it.
-    if result is None or isinstance(result.error_in_exec, (KeyboardInterrupt, asyncio.CancelledError)):
-        return "interrupted"
-    return "completed" if result.success else "error"
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"%%filprofile: {text}\n")
+    def _directory_for(self, request: Request) -> str | None:
+        if request.output_directory is None:
+            return None
+        try:
+            return writable_directory(request.output_directory)
+        except ProfilingError as reason:
+            self.say(f"{reason}.")
+            return None
 
 
-_installed: CellProfiler | None = None
+def _titled(request: Request, code: str) -> Request:
+    """A line among others: its code says which."""
+    if request.title is not None:
+        return request
+    title = " ".join(code.split())
+    return replace(request, title=title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…")
+
+
+class _Installed:
+    """What :func:`load` put into a shell."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._magics = FilProfile(shell)
+        self._events = CellEvents(shell, self._magics)
+        shell.register_magics(self._magics)
+        # Before our own events: at the end of a profiled cell it is known what the cell has made.
+        self._magics.observer.install()
+        self._events.install()
+
+    def remove(self) -> None:
+        self._events.remove()
+        self._magics.observer.remove()
+        for kind in ("line", "cell"):
+            self._shell.magics_manager.magics[kind].pop("filprofile", None)
+        if self._magics in self._shell.configurables:
+            self._shell.configurables.remove(self._magics)
+
+
+_installed: _Installed | None = None
 
 
 def load(shell: InteractiveShell) -> None:
-    """Installs the magic into the shell of Fil's kernel.
+    """Installs the magics into the shell of Fil's kernel.
 
     Raises:
         UsageError: in another kernel.
@@ -239,12 +211,11 @@ def load(shell: InteractiveShell) -> None:
     if _control.client() is None:
         raise UsageError(CHOOSE_KERNEL)
     if _installed is None:
-        _installed = CellProfiler(shell)
-        _installed.install()
+        _installed = _Installed(shell)
 
 
 def unload(_shell: InteractiveShell) -> None:
-    """Takes the magic out again."""
+    """Takes the magics out again."""
     global _installed
     if _installed is not None:
         _installed.remove()

@@ -1,6 +1,7 @@
 """The text of a profiled cell: what its `%%filprofile` line asks for, and the cell without it."""
 
 import argparse
+import difflib
 import re
 import shlex
 import sys
@@ -8,34 +9,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Never
 
+from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 REQUEST_METADATA = "fil"
 """That of schema/control.ts; the browser tests profile by it."""
 
 _MAGIC_LINE = re.compile(r"[ \t]*%%filprofile(?:[ \t]+(?P<options>.*?))?\s*")
+_WORD = re.compile(r"""\s*((?:[^\s'"]|'[^']*'|"(?:\\.|[^"\\])*")+)""")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a cell asks for."""
+    """What a cell, a line or a front end asks for."""
 
-    title: str | None
-    output_directory: str | None
-    problems: tuple[str, ...]
+    title: str | None = None
+    output_directory: str | None = None
+    quiet: bool = False
+    live: bool | None = None
+    """None where nothing is asked for."""
+    problems: tuple[str, ...] = ()
     """What the user should know; the cell runs all the same."""
-    is_empty: bool
+    is_empty: bool = False
 
 
 def without_magic(lines: list[str]) -> list[str]:
     """Input transformer: the cell as the user would have written it without profiling.
 
     The magic's line becomes a comment, so that line numbers stay. It is dropped if another cell magic follows, which
-    has to be first. Keeps no state, as IPython transforms a cell several times. Beneath another magic (`%%time`) it
-    leaves the line alone, for the real magic to be called.
+    has to be first. Keeps no state, as IPython transforms a cell several times. Beneath another magic (`%%time`), and
+    with options that are wrong, it leaves the line alone, for the real magic to be called.
     """
     magic, rest = _split(lines)
-    if not magic or is_inside_cell():
+    if not magic or is_inside_cell() or not _are_right(magic):
         return lines
     first = next((line for line in rest if line.strip()), "")
     if first.lstrip().startswith("%%"):
@@ -46,7 +52,11 @@ def without_magic(lines: list[str]) -> list[str]:
 
 
 def parse_cell(cell: str) -> Request | None:
-    """What the text of a cell asks for; None if it does not begin with `%%filprofile`."""
+    """What the text of a cell asks for; None if it does not begin with `%%filprofile`.
+
+    Raises:
+        UsageError: if its options are wrong.
+    """
     magic, rest = _split(cell.splitlines(keepends=True))
     return _request(magic, is_empty=not "".join(rest).strip()) if magic else None
 
@@ -61,13 +71,37 @@ def parse_metadata(metadata: object, cell: str) -> Request | None:
     wish = metadata.get(REQUEST_METADATA) if isinstance(metadata, Mapping) else None
     if not isinstance(wish, Mapping) or wish.get("profile") is not True or not cell.strip():
         return None
-    title = wish.get("title")
-    return Request(title if isinstance(title, str) else None, None, (), is_empty=False)
+    title, output = wish.get("title"), wish.get("output")
+    return Request(
+        title=title if isinstance(title, str) else None,
+        output_directory=output if isinstance(output, str) and output else None,
+        quiet=wish.get("quiet") is True,
+        # A reader who has it on does not overrule a server that has it off.
+        live=False if wish.get("live") is False else None,
+    )
 
 
 def parse_options(options: str, *, body: str) -> Request:
-    """What the options of the magic ask for."""
+    """What the options of the magic ask for.
+
+    Raises:
+        UsageError: if they are wrong.
+    """
     return _request([f"%%filprofile {options}"], is_empty=not body.strip())
+
+
+def split_line(line: str) -> tuple[str, str]:
+    """The options of a line magic, and the code behind them, as it was typed."""
+    end = 0
+    takes_value = False
+    while match := _WORD.match(line, end):
+        word = match[1]
+        if not takes_value and not (word.startswith("--") and word[2:3].isalpha()):
+            break
+        end = match.end()
+        takes_value = not takes_value and "=" not in word and word in _OPTIONS_WITH_VALUE
+    code = line[end:].strip()
+    return line[:end], code[2:].lstrip() if code.startswith("-- ") else code
 
 
 def is_inside_cell() -> bool:
@@ -91,31 +125,82 @@ def _split(lines: list[str]) -> tuple[list[str], list[str]]:
     return lines[:end], lines[end:]
 
 
+def _are_right(magic: list[str]) -> bool:
+    try:
+        _request(magic, is_empty=False)
+    except UsageError:
+        return False
+    return True
+
+
 def _request(magic: list[str], *, is_empty: bool) -> Request:
     matches = [match for line in magic if (match := _MAGIC_LINE.fullmatch(line))]
     problems = ["it stands there twice; once is enough."] if len(matches) > 1 else []
-    title, output = None, None
     try:
         words = shlex.split(" ".join(match["options"] or "" for match in matches))
-        options, unknown = _PARSER.parse_known_args(words)
-        title, output = options.title, options.output
-        if unknown:
-            problems.append(f"{' '.join(unknown)} is not known and has no effect. {_KNOWN}")
     except ValueError as error:
-        problems.append(f"its options can't be read ({error}) and have no effect. {_KNOWN}")
+        msg = f"%%filprofile: its options can't be read ({error}). {_HELP}"
+        raise UsageError(msg) from None
+    options, unknown = _PARSER.parse_known_args(words)
+    if unknown:
+        raise UsageError(_about_unknown(unknown))
     if is_empty:
         problems.append("there is nothing to profile: the cell is empty.")
-    return Request(title, output, tuple(problems), is_empty)
+    return Request(options.title, options.output, options.quiet, options.live, tuple(problems), is_empty)
+
+
+def _about_unknown(words: list[str]) -> str:
+    first = words[0]
+    similar = difflib.get_close_matches(first.partition("=")[0], _PARSER._option_string_actions, n=1)
+    if similar:
+        advice = f" Did you mean {similar[0]}?"
+    elif first.startswith("-"):
+        advice = ""
+    else:
+        advice = " A value of several words stands in quotes, and the code of the cell in the lines below."
+    return f"%%filprofile: unknown: {' '.join(words)}.{advice} {_HELP}"
 
 
 class _Parser(argparse.ArgumentParser):
     """Raises instead of ending the program."""
 
     def error(self, message: str) -> Never:
-        raise ValueError(message)
+        msg = f"%%filprofile: {message}. {_HELP}"
+        raise UsageError(msg)
 
 
-_PARSER = _Parser(add_help=False, allow_abbrev=False)
-_PARSER.add_argument("--title")
-_PARSER.add_argument("--output")
-_KNOWN = "Known options: --title TEXT, --output DIRECTORY."
+_PARSER = _Parser(
+    usage="%%%%filprofile [options]\n  code of the cell, in the lines below\n\n"
+    "  %%filprofile [options] expression or statement",
+    description="Profile memory: which lines of a cell held it at its peak, or of an expression.",
+    epilog="""\
+A cell runs as it would without the first line, and its report is displayed below its output. The line magic gives
+the value of its expression: result = %filprofile load("data.csv")
+
+From Python: filprofiler.last_profile() has the figures as tables, and saves reports.
+
+examples:
+  %%filprofile --title "with categories" --output reports/categories
+  %filprofile --quiet frame.merge(other)""",
+    formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=100),
+    add_help=False,
+    allow_abbrev=False,
+)
+_PARSER.color = False  # type: ignore[attr-defined]  # of Python 3.14: the text is no terminal's
+_PARSER.add_argument("--title", metavar="TEXT", help="shown above the report")
+_PARSER.add_argument(
+    "--output", metavar="DIRECTORY", help="also write the report's files there: page, pictures, data; made if missing"
+)
+_PARSER.add_argument(
+    "--quiet", action="store_true", help="display nothing; the report is there for Python, and in files"
+)
+_PARSER.add_argument(
+    "--live",
+    action=argparse.BooleanOptionalAction,
+    default=None,
+    help="whether the cell shows peak, memory and top lines while it runs (default: yes)",
+)
+_OPTIONS_WITH_VALUE = {"--title", "--output"}
+_HELP = f"Options: {', '.join(_PARSER._option_string_actions)}; %%filprofile? explains them."
+HELP = _PARSER.format_help()
+"""The magic's documentation."""

@@ -19,7 +19,16 @@ export const CONTROL_VERSION = 2;
  */
 export const REQUEST_METADATA = 'fil';
 
-export const ProfileRequest = z.object({ profile: z.boolean(), title: z.optional(z.string()) });
+export const ProfileRequest = z.object({
+  profile: z.boolean(),
+  title: z.optional(z.string()),
+  /** A directory for the report's files, in the terms of the kernel's process. */
+  output: z.optional(z.string()),
+  /** Whether nothing is displayed. */
+  quiet: z.optional(z.boolean()),
+  /** Whether the cell shows how it is going while it runs; the server's setting if absent. */
+  live: z.optional(z.boolean()),
+});
 export type ProfileRequest = z.infer<typeof ProfileRequest>;
 
 const id = z.int().check(z.minimum(0));

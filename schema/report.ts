@@ -44,6 +44,17 @@ const Outcome = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('died'), exitCode: z.nullable(z.int()), signal: z.nullable(z.string()) }),
 ]);
 
+/** What a frame can stand for. */
+export const FRAME_KINDS = [
+  'root',
+  'python',
+  'no-python-stack',
+  'other',
+  'skipped-callers',
+  'mapped-file',
+  'shared-memory',
+] as const;
+
 /**
  * Frames, a column each, of one length. A frame is one line of one function. The frames of the root, of "other" (pruned nodes), of
  * memory without a Python stack, and of the callers that were skipped in the middle of a stack too deep to draw are frames like any
@@ -52,9 +63,7 @@ const Outcome = z.discriminatedUnion('kind', [
  */
 const FrameTable = z.object({
   /** What the row stands for. */
-  kind: column(
-    oneOf(['root', 'python', 'no-python-stack', 'other', 'skipped-callers', 'mapped-file', 'shared-memory']),
-  ),
+  kind: column(oneOf(FRAME_KINDS)),
   /** Qualified name of the function; `<module>` for the top level. Empty where `kind` is not `python`. */
   function: texts,
   /**

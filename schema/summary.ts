@@ -60,7 +60,8 @@ export interface PeakSplit {
 
 /** A line is named in the headline if it held at least this share of the peak. */
 const DOMINANT_SHARE = 0.5;
-const SMALLEST_LINE_SHARE = 0.001;
+/** Lines with less of the peak say nothing. */
+export const SMALLEST_LINE_SHARE = 0.001;
 /** Tracked and resident memory are the same to a reader within this share. */
 const SAME_SHARE = 0.02;
 /** Characters of it that the headline shows; the picture has it all. */

@@ -28,7 +28,7 @@ def test_cells_queued_after_an_error_are_aborted(kernel):
 
 
 def test_the_report_comes_after_the_output_and_the_error(kernel):
-    result = kernel.run("%%filprofile\nprint('output')\n1 / 0")
+    result = kernel.run("%%filprofile --no-live\nprint('output')\n1 / 0")
     assert result.kinds() == ["execute_input", "stream", "error", "display_data"]
     assert result.report.data["outcome"] == {"kind": "error"}
 

@@ -74,4 +74,4 @@ def test_what_is_no_wish_is_none(metadata: object) -> None:
 
 
 def test_a_title_of_another_type_is_none() -> None:
-    assert parse_metadata({"fil": {"profile": True, "title": 7}}, "x") == Request(None, None, (), is_empty=False)
+    assert parse_metadata({"fil": {"profile": True, "title": 7, "output": "", "quiet": 1, "live": 0}}, "x") == Request()

@@ -8,7 +8,15 @@ import type * as Native from '../../native/addon/index.js';
 import { reasonOf, StartFailure } from './failure.js';
 
 export type Addon = typeof Native;
-export type { ChildEvent, Counters, Forwarder, Segment, Snapshot } from '../../native/addon/index.js';
+export type {
+  CellDisplay,
+  ChildEvent,
+  CodeKind,
+  Counters,
+  Forwarder,
+  Segment,
+  Snapshot,
+} from '../../native/addon/index.js';
 
 const TRACKER = 'libfil_tracker.so';
 const REINSTALL = 'Reinstall filprofiler, or run `npm run build` in a checkout.';

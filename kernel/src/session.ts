@@ -4,12 +4,15 @@
  */
 import type { CellSource, ControlReply, ControlRequest } from '../../schema/control.js';
 import { CONTROL_VERSION } from '../../schema/control.js';
+import { LIVE_VERSION, type LiveProfile } from '../../schema/live.js';
 import type { Observed } from '../../schema/observed.js';
 import type { Report, ReportOutcome } from '../../schema/report.js';
+import { SMALLEST_LINE_SHARE } from '../../schema/summary.js';
 import type { Segment, Snapshot } from './addon.js';
 import { memoryLimit } from './memory-limit.js';
 import { perform, type ReportOutput } from './report-job.js';
-import type { ReportContext } from './report/build.js';
+import { displayableSubject, displayableTitle, type ReportContext } from './report/build.js';
+import { LiveLines } from './report/live-lines.js';
 import { ResidentMemory } from './resident.js';
 import { Timeline } from './timeline.js';
 
@@ -21,10 +24,17 @@ interface Profile {
   readonly startedAt: Date;
   readonly resident: ResidentMemory;
   readonly timeline: Timeline;
+  readonly liveLines: LiveLines;
 }
 
+/** A running profile's figures; when the next are due, only who shows them knows. */
+export type Progress = Omit<LiveProfile, 'nextSeconds' | 'phase'>;
+
+const LIVE_LINES = 5;
+const LIVE_POINTS = 100;
+
 export interface SessionOptions {
-  readonly segment: Pick<Segment, 'counters' | 'snapshot'>;
+  readonly segment: Pick<Segment, 'counters' | 'snapshot' | 'codes' | 'peakLines'>;
   /** Pid of the process, for its resident memory. */
   readonly pid: number;
   /** Version of filprofiler, for its reports. */
@@ -90,8 +100,33 @@ export class Session {
         resident.sample();
         return segment.counters();
       }),
+      liveLines: new LiveLines(segment, this.#cells, this.#workingDirectory),
     };
     return { type: 'ok', id: request.id };
+  }
+
+  /**
+   * What the running profile has reached; null if none is, or its process has not yet turned its tracker on or already off. Next to
+   * nothing happens to the process, and some milliseconds pass here if it has 10^6 call sites.
+   *
+   * @throws {Error} if the segment is corrupt.
+   */
+  progress(): Progress | null {
+    const profile = this.#profile;
+    const { state, currentBytes, peakBytes } = this.#options.segment.counters();
+    if (profile === null || state !== 'tracking') {
+      return null;
+    }
+    return {
+      version: LIVE_VERSION,
+      title: displayableTitle(profile.request.title),
+      subject: displayableSubject(profile.request.subject),
+      elapsedSeconds: Math.max(0, (Date.now() - profile.startedAt.getTime()) / 1000),
+      currentBytes: Math.max(0, currentBytes),
+      peakBytes: Math.max(0, peakBytes),
+      lines: profile.liveLines.top(LIVE_LINES).filter(({ bytes }) => bytes >= SMALLEST_LINE_SHARE * peakBytes),
+      timeline: profile.timeline.points(LIVE_POINTS),
+    };
   }
 
   /** Forgets the running profile, if there is one. */
@@ -137,6 +172,10 @@ export class Session {
     });
   }
 
+  get #workingDirectory(): string {
+    return this.#hello?.workingDirectory ?? process.cwd();
+  }
+
   #contextOf(
     profile: Profile,
     snapshot: Snapshot,
@@ -148,7 +187,7 @@ export class Session {
       title: profile.request.title,
       outcome,
       cells: this.#cells,
-      workingDirectory: this.#hello?.workingDirectory ?? process.cwd(),
+      workingDirectory: this.#workingDirectory,
       residentBeforeBytes: profile.resident.beforeBytes,
       resident: profile.resident.soFar(),
       memoryLimit: memoryLimit(),

@@ -20,15 +20,17 @@ export class Timeline {
     this.#timer = this.#schedule();
   }
 
+  /** What was sampled until now: at most `most` points, evenly chosen; the newest is among them. */
+  points(most = MOST_POINTS): Report['timeline'] {
+    const step = Math.max(1, Math.ceil(this.#seconds.length / most));
+    const isChosen = (_: number, index: number): boolean => (this.#seconds.length - 1 - index) % step === 0;
+    return { seconds: this.#seconds.filter(isChosen), bytes: this.#bytes.filter(isChosen) };
+  }
+
   /** Ends sampling and returns the points. */
   stop(): Report['timeline'] {
     clearInterval(this.#timer);
     return this.points();
-  }
-
-  /** What was sampled until now. */
-  points(): Report['timeline'] {
-    return { seconds: [...this.#seconds], bytes: [...this.#bytes] };
   }
 
   #schedule(): NodeJS.Timeout {

@@ -33,6 +33,8 @@ const SNAPSHOT: Snapshot = {
   consistent: true,
 };
 
+const NO_CODES = { filename: [], qualifiedName: [], firstLine: Int32Array.of(), kind: [] };
+
 const HELLO: ControlRequest = {
   type: 'hello',
   id: 1,
@@ -60,7 +62,12 @@ function reportOf(output: ReportOutput): Report {
 
 let session: Session;
 beforeEach(() => {
-  const segment = { counters: () => ({ ...SNAPSHOT, state: 'tracking' as const }), snapshot: () => SNAPSHOT };
+  const segment = {
+    counters: () => ({ ...SNAPSHOT, state: 'tracking' as const }),
+    snapshot: () => SNAPSHOT,
+    codes: (from: number) => (from === 0 ? SNAPSHOT.codes : NO_CODES),
+    peakLines: () => ({ code: Uint32Array.of(0), line: Int32Array.of(2), bytes: Float64Array.of(1000) }),
+  };
   session = new Session({ segment, pid: process.pid, version: '1.2.3' });
 });
 

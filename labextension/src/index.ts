@@ -7,6 +7,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator } from '@jupyterlab/translation';
+import { LIVE_MIME_TYPE } from '../../schema/live.js';
 import { REPORT_MIME_TYPE } from '../../schema/report.js';
 import { say, useTranslator } from '../../schema/words.js';
 import { History } from './lab/history.js';
@@ -16,6 +17,7 @@ import { Kernels } from './lab/kernels.js';
 import { Overview } from './lab/overview.js';
 import { addProfileCommands } from './lab/profile-cells.js';
 import { Settings } from './lab/settings.js';
+import { LiveRenderer } from './live-renderer.js';
 import { ReportRenderer } from './renderer.js';
 import { PLAIN_HOST, type ViewHost } from './view/host.js';
 
@@ -66,6 +68,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
       },
       RANK,
     );
+    rendermime.addFactory(
+      { safe: true, mimeTypes: [LIVE_MIME_TYPE], createRenderer: () => new LiveRenderer(settings.hasLiveView) },
+      RANK,
+    );
     settings.changed.connect(() => {
       renderers.forEach((renderer) => {
         renderer.redraw();
@@ -88,7 +94,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
         history.follow(panel);
       });
       const kernels = new Kernels(app.serviceManager.kernelspecs);
-      addProfileCommands({ app, tracker, kernels, palette, icon: memoryIcon });
+      addProfileCommands({ app, tracker, kernels, settings, palette, icon: memoryIcon });
       const overview = new Overview(tracker, kernels, memoryIcon);
       app.shell.add(overview, 'right', { rank: 900, type: 'Memory profiles' });
       restorer?.add(overview, overview.id);

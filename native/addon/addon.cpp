@@ -9,6 +9,7 @@
 #include "elf.hpp"
 #include "forwarder_edge.hpp"
 #include "memory_watch.hpp"
+#include "peak_lines.hpp"
 #include "resident.hpp"
 #include "segment_reader.hpp"
 #include "supervisor_edge.hpp"
@@ -79,6 +80,15 @@ Napi::Array kinds(Napi::Env env, const std::vector<segment::CodeKind>& values) {
   return array;
 }
 
+Napi::Object codes_js(Napi::Env env, const Codes& codes) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("filename", strings(env, codes.filename));
+  result.Set("qualifiedName", strings(env, codes.qualified_name));
+  result.Set("firstLine", typed_array<Napi::Int32Array>(env, codes.first_line));
+  result.Set("kind", kinds(env, codes.kind));
+  return result;
+}
+
 Napi::Array degradations(Napi::Env env, std::uint32_t bits) {
   struct Named {
     segment::Degradation bit;
@@ -129,7 +139,8 @@ class Segment : public Napi::ObjectWrap<Segment> {
     return DefineClass(
         env, "Segment",
         {InstanceAccessor<&Segment::descriptor>("descriptor"), InstanceMethod<&Segment::counters>("counters"),
-         InstanceMethod<&Segment::snapshot>("snapshot"), InstanceMethod<&Segment::set_budget>("setBudget"),
+         InstanceMethod<&Segment::snapshot>("snapshot"), InstanceMethod<&Segment::codes>("codes"),
+         InstanceMethod<&Segment::peak_lines>("peakLines"), InstanceMethod<&Segment::set_budget>("setBudget"),
          InstanceMethod<&Segment::watch_memory>("watchMemory"), InstanceMethod<&Segment::close>("close")});
   }
 
@@ -180,12 +191,6 @@ class Segment : public Napi::ObjectWrap<Segment> {
     const Napi::Env env = info.Env();
     return guarded(env, [&] {
       const Snapshot copy = reader(env).snapshot();
-      Napi::Object codes = Napi::Object::New(env);
-      codes.Set("filename", strings(env, copy.filename));
-      codes.Set("qualifiedName", strings(env, copy.qualified_name));
-      codes.Set("firstLine", typed_array<Napi::Int32Array>(env, copy.first_line));
-      codes.Set("kind", kinds(env, copy.kind));
-
       Napi::Object result = Napi::Object::New(env);
       result.Set("state", name_of(copy.state));
       result.Set("session", copy.session);
@@ -204,9 +209,28 @@ class Segment : public Napi::ObjectWrap<Segment> {
       result.Set("currentSiteBytes", typed_array<Napi::Float64Array>(env, copy.current_site_bytes));
       result.Set("failureSiteBytes", typed_array<Napi::Float64Array>(env, copy.failure_site_bytes));
       result.Set("failure", failure_of(env, copy));
-      result.Set("codes", codes);
+      result.Set("codes", codes_js(env, copy.codes));
       result.Set("degradations", degradations(env, copy.degradations));
       result.Set("consistent", copy.consistent);
+      return result;
+    });
+  }
+
+  Napi::Value codes(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guarded(env, [&] { return codes_js(env, reader(env).codes(info[0].As<Napi::Number>().Uint32Value())); });
+  }
+
+  Napi::Value peak_lines(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guarded(env, [&] {
+      const auto is_own = info[0].As<Napi::Uint8Array>();
+      const PeakLines lines = addon::peak_lines(reader(env), std::span(is_own.Data(), is_own.ElementLength()),
+                                                info[1].As<Napi::Number>().Uint32Value());
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("code", typed_array<Napi::Uint32Array>(env, lines.code));
+      result.Set("line", typed_array<Napi::Int32Array>(env, lines.line));
+      result.Set("bytes", typed_array<Napi::Float64Array>(env, lines.bytes));
       return result;
     });
   }

@@ -164,12 +164,32 @@ void Forwarder::start(const std::array<std::string, channel_count>& endpoints) {
   pthread_setname_np(thread_.native_handle(), "fil-forwarder");
 }
 
-void Forwarder::publish(Frames frames) {
+void Forwarder::give(Order order) {
   {
     const std::lock_guard lock(mutex_);
-    outbox_.push_back(std::move(frames));
+    outbox_.push_back(std::move(order));
   }
   eventfd_write(wake_descriptor_, 1);
+}
+
+void Forwarder::publish(Frames frames) {
+  give(std::move(frames));
+}
+
+void Forwarder::follow_cell(std::string request_id, CellDisplayTimes times) {
+  give(Follow{CellDisplay(std::move(request_id), times)});
+}
+
+void Forwarder::show_in_cell(CellDisplay::Messages messages) {
+  give(std::move(messages));
+}
+
+void Forwarder::update_in_cell(std::uint32_t serial, Frames frames) {
+  give(Update{serial, std::move(frames)});
+}
+
+void Forwarder::leave_cell() {
+  give(Leave{});
 }
 
 std::vector<Observation> Forwarder::take() {
@@ -358,6 +378,9 @@ void Forwarder::serve_publications() {
     if (is_observed_topic()) {
       observe(Observation::Kind::publication);
     }
+    if (cell_) {
+      make_room();
+    }
     send(fronts_[index_of(Channel::iopub)]);
   }
 }
@@ -420,25 +443,73 @@ void Forwarder::observe(Observation::Kind kind) {
 }
 
 void Forwarder::send_outbox() {
-  std::vector<Frames> outbox;
+  std::vector<Order> outbox;
   {
     const std::lock_guard lock(mutex_);
     outbox.swap(outbox_);
   }
-  for (const Frames& frames : outbox) {
-    for (const std::string& content : frames) {
-      zmq::Message part;
-      if (api_.msg_init_size(&part, content.size()) != 0) {
-        break;
-      }
-      std::memcpy(api_.msg_data(&part), content.data(), content.size());
-      message_.push_back(part);
+  for (Order& order : outbox) {
+    carry_out(order);
+  }
+}
+
+void Forwarder::carry_out(Order& order) {
+  std::optional<Frames> frames;
+  if (Frames* const plain = std::get_if<Frames>(&order)) {
+    frames = std::move(*plain);
+  } else if (Follow* const follow = std::get_if<Follow>(&order)) {
+    cell_ = std::move(follow->cell);
+  } else if (!cell_) {
+    return;
+  } else if (CellDisplay::Messages* const messages = std::get_if<CellDisplay::Messages>(&order)) {
+    frames = cell_->show(std::move(*messages), Clock::now());
+  } else if (Update* const update = std::get_if<Update>(&order)) {
+    if (cell_->shown() == update->serial) {
+      frames = std::move(update->frames);
     }
-    if (message_.size() == frames.size()) {
-      send(fronts_[index_of(Channel::iopub)]);
-    } else {
-      drop();
+  } else {
+    frames = cell_->leave();
+    cell_.reset();
+  }
+  shown_in_cell_.store(cell_ ? cell_->shown() : 0, std::memory_order_relaxed);
+  if (frames) {
+    send_own(*frames);
+  }
+}
+
+/// Before the process's message that is under way, what our display in the cell has to say.
+void Forwarder::make_room() {
+  std::array<std::string_view, 1 + 1 + signed_frames> parts;
+  if (message_.size() < parts.size() || frame(0).size() > longest_topic) {
+    return;
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    parts[i] = frame(i);
+  }
+  const std::optional<Frames> frames = cell_->before(parts, Clock::now());
+  shown_in_cell_.store(cell_->shown(), std::memory_order_relaxed);
+  if (frames) {
+    std::vector<zmq::Message> under_way;
+    under_way.swap(message_);
+    send_own(*frames);
+    message_.swap(under_way);
+  }
+}
+
+/// Sends a message of our own on iopub.
+void Forwarder::send_own(const Frames& frames) {
+  for (const std::string& content : frames) {
+    zmq::Message part;
+    if (api_.msg_init_size(&part, content.size()) != 0) {
+      break;
     }
+    std::memcpy(api_.msg_data(&part), content.data(), content.size());
+    message_.push_back(part);
+  }
+  if (message_.size() == frames.size()) {
+    send(fronts_[index_of(Channel::iopub)]);
+  } else {
+    drop();
   }
 }
 

@@ -12,8 +12,10 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <variant>
 #include <vector>
 
+#include "cell_display.hpp"
 #include "zmq_api.hpp"
 
 namespace fil::addon {
@@ -35,8 +37,6 @@ struct ForwarderOptions {
   /// Ends of the topics of the process's publications that are to be observed.
   std::vector<std::string> observed_topics;
 };
-
-using Frames = std::vector<std::string>;
 
 /// A copy of a message that passed, without its buffers.
 struct Observation {
@@ -64,6 +64,17 @@ class Forwarder {
   /// Publishes a message of the caller's own to clients.
   void publish(Frames frames);
 
+  /// Follows the output of a request's cell from now on, for a display of ours in it.
+  void follow_cell(std::string request_id, CellDisplayTimes times);
+  /// Shows a display in the followed cell, if it can be when its turn comes.
+  void show_in_cell(CellDisplay::Messages messages);
+  /// Publishes a message, if the followed cell then shows the display of that serial.
+  void update_in_cell(std::uint32_t serial, Frames frames);
+  /// Takes the display away and follows no cell any more.
+  void leave_cell();
+  /// Serial of the display that the followed cell shows; 0 if it shows none.
+  std::uint32_t shown_in_cell() const { return shown_in_cell_.load(std::memory_order_relaxed); }
+
   /// What was observed since the last call, oldest first.
   std::vector<Observation> take();
 
@@ -75,6 +86,16 @@ class Forwarder {
 
  private:
   using Clock = std::chrono::steady_clock;
+  /// What the caller orders, in the order in which it does.
+  struct Follow {
+    CellDisplay cell;
+  };
+  struct Update {
+    std::uint32_t serial;
+    Frames frames;
+  };
+  struct Leave {};
+  using Order = std::variant<Frames, Follow, CellDisplay::Messages, Update, Leave>;
 
   void* open(zmq::SocketType type);
   void set(void* socket, zmq::Option option, int value) const;
@@ -96,6 +117,10 @@ class Forwarder {
   bool is_observed_topic();
   void observe(Observation::Kind kind);
   void send_outbox();
+  void send_own(const Frames& frames);
+  void give(Order order);
+  void carry_out(Order& order);
+  void make_room();
 
   zmq::Api api_;
   ForwarderOptions options_;
@@ -115,8 +140,12 @@ class Forwarder {
   /// When JavaScript is to be told of what was observed; only the thread's.
   std::optional<Clock::time_point> tell_at_;
 
+  /// Only the thread's.
+  std::optional<CellDisplay> cell_;
+  std::atomic<std::uint32_t> shown_in_cell_ = 0;
+
   std::mutex mutex_;
-  std::vector<Frames> outbox_;
+  std::vector<Order> outbox_;
   std::vector<Observation> observations_;
 };
 

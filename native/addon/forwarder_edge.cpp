@@ -58,7 +58,13 @@ class ForwarderObject : public Napi::ObjectWrap<ForwarderObject> {
     return DefineClass(
         env, "Forwarder",
         {InstanceMethod<&ForwarderObject::bind>("bind"), InstanceMethod<&ForwarderObject::start>("start"),
-         InstanceMethod<&ForwarderObject::publish>("publish"), InstanceMethod<&ForwarderObject::take>("take"),
+         InstanceMethod<&ForwarderObject::publish>("publish"),
+         InstanceMethod<&ForwarderObject::follow_cell>("followCell"),
+         InstanceMethod<&ForwarderObject::show_in_cell>("showInCell"),
+         InstanceMethod<&ForwarderObject::update_in_cell>("updateInCell"),
+         InstanceMethod<&ForwarderObject::leave_cell>("leaveCell"),
+         InstanceAccessor<&ForwarderObject::shown_in_cell>("shownInCell"),
+         InstanceMethod<&ForwarderObject::take>("take"),
          InstanceAccessor<&ForwarderObject::quiet_milliseconds>("quietMilliseconds"),
          InstanceMethod<&ForwarderObject::close>("close")});
   }
@@ -130,6 +136,43 @@ class ForwarderObject : public Napi::ObjectWrap<ForwarderObject> {
       forwarder.publish(frames_of(info[0]));
       return info.Env().Undefined();
     });
+  }
+
+  Napi::Value follow_cell(const Napi::CallbackInfo& info) {
+    return with_forwarder(info.Env(), [&](Forwarder& forwarder) {
+      const Napi::Object times = info[1].As<Napi::Object>();
+      forwarder.follow_cell(info[0].ToString().Utf8Value(),
+                            {duration(times, "afterOutputMilliseconds"), duration(times, "afterClearMilliseconds")});
+      return info.Env().Undefined();
+    });
+  }
+
+  Napi::Value show_in_cell(const Napi::CallbackInfo& info) {
+    return with_forwarder(info.Env(), [&](Forwarder& forwarder) {
+      const Napi::Object from = info[0].As<Napi::Object>();
+      forwarder.show_in_cell({from.Get("serial").ToNumber().Uint32Value(), frames_of(from.Get("display")),
+                              frames_of(from.Get("clearing")), frames_of(from.Get("emptying"))});
+      return info.Env().Undefined();
+    });
+  }
+
+  Napi::Value update_in_cell(const Napi::CallbackInfo& info) {
+    return with_forwarder(info.Env(), [&](Forwarder& forwarder) {
+      forwarder.update_in_cell(info[0].ToNumber().Uint32Value(), frames_of(info[1]));
+      return info.Env().Undefined();
+    });
+  }
+
+  Napi::Value leave_cell(const Napi::CallbackInfo& info) {
+    return with_forwarder(info.Env(), [&](Forwarder& forwarder) {
+      forwarder.leave_cell();
+      return info.Env().Undefined();
+    });
+  }
+
+  Napi::Value shown_in_cell(const Napi::CallbackInfo& info) {
+    return with_forwarder(
+        info.Env(), [&](Forwarder& forwarder) { return Napi::Number::New(info.Env(), forwarder.shown_in_cell()); });
   }
 
   Napi::Value take(const Napi::CallbackInfo& info) {

@@ -52,6 +52,23 @@ export interface Failure {
   readonly refused: boolean;
 }
 
+/** Columns of code objects, one entry each. */
+export interface Codes {
+  readonly filename: readonly string[];
+  readonly qualifiedName: readonly string[];
+  readonly firstLine: Int32Array;
+  readonly kind: readonly CodeKind[];
+}
+
+/** Columns of lines, one entry each. */
+export interface PeakLines {
+  /** Index into the code columns; `noCode` for memory without a Python stack. */
+  readonly code: Uint32Array;
+  /** Line from 1; 0 where unknown. */
+  readonly line: Int32Array;
+  readonly bytes: Float64Array;
+}
+
 /**
  * What a row of the code columns stands for. Of a mapping the file name is the file's path, or the shared memory's name (empty if it
  * has none), the qualified name is empty, and its sites' line is 0: they stand below the line that mapped it.
@@ -82,13 +99,7 @@ export interface Snapshot extends Counters {
   readonly failureSiteBytes: Float64Array;
   /** The last allocation that failed; null if none has. */
   readonly failure: Failure | null;
-  /** Columns of code objects, one entry each. */
-  readonly codes: {
-    readonly filename: readonly string[];
-    readonly qualifiedName: readonly string[];
-    readonly firstLine: Int32Array;
-    readonly kind: readonly CodeKind[];
-  };
+  readonly codes: Codes;
   readonly degradations: readonly Degradation[];
   /** False if the process changed the ledger faster than it could be read (live snapshots only): sums may be off by single events. */
   readonly consistent: boolean;
@@ -187,6 +198,18 @@ export class Segment {
   setBudget(bytes: number | null): void;
   /** Starts a thread that watches the process's memory; see {@link MemoryWatch}. */
   watchMemory(options: WatchOptions, onEvent: (event: MemoryEvent) => void): MemoryWatch;
+  /** Names of code objects from a row on; rows never change within a session. */
+  codes(from: number): Codes;
+  /**
+   * What lines held at the peak, most bytes first: all memory is charged to the innermost line of own code on its stack, and to the
+   * innermost line at all where there is none. One pass that copies nothing, some milliseconds for 10^6 sites; sums can be off by what
+   * happens meanwhile.
+   *
+   * @param isOwn for each code 1 if it is the user's own; codes beyond its end are not.
+   * @param most how many lines at most.
+   * @throws {Error} if the segment is corrupt.
+   */
+  peakLines(isOwn: Uint8Array, most: number): PeakLines;
   /** Unmaps and closes. Other calls throw afterwards. */
   close(): void;
 }
@@ -257,6 +280,25 @@ export interface Observation {
   readonly frames: Buffer[];
 }
 
+/** How long a display waits. */
+export interface CellDisplayTimes {
+  /** After it made room for an output. */
+  readonly afterOutputMilliseconds: number;
+  /** After the cell cleared its output. */
+  readonly afterClearMilliseconds: number;
+}
+
+/** A display of ours as messages on iopub. */
+export interface CellDisplay {
+  /** From 1, another for each. */
+  readonly serial: number;
+  readonly display: readonly Buffer[];
+  /** Empties the cell when something else comes. */
+  readonly clearing: readonly Buffer[];
+  /** Makes the display empty. */
+  readonly emptying: readonly Buffer[];
+}
+
 /**
  * Carries messages between clients and the process behind, verbatim, on a thread of its own: JavaScript is not in their way. Answers
  * heartbeats itself. Requests wait until the process's publications are heard.
@@ -278,6 +320,20 @@ export class Forwarder {
   start(endpoints: Readonly<Record<Exclude<ChannelName, 'hb'>, string>>): void;
   /** Publishes a message of our own on iopub, after what was published before. */
   publish(frames: readonly Buffer[]): void;
+  /**
+   * Follows the output of one request's cell from now on, for a display of ours in it. It makes room for the cell's first output and
+   * may then be shown again below; it is not put into lines of text that are not ended, into what Output widgets catch, or where
+   * the cell itself clears its output.
+   */
+  followCell(requestId: string, times: CellDisplayTimes): void;
+  /** Shows a display in the followed cell, after what was published before, unless it shows one or it can't be now. */
+  showInCell(display: CellDisplay): void;
+  /** Publishes a message, if the followed cell still shows the display of that serial. */
+  updateInCell(serial: number, frames: readonly Buffer[]): void;
+  /** Takes the display away, without a trace where it is the cell's only output, and follows no cell any more. */
+  leaveCell(): void;
+  /** Serial of the display that the followed cell shows; 0 if it shows none. */
+  readonly shownInCell: number;
   /** What was observed since the last call, oldest first. */
   take(): Observation[];
   /** How long nothing has come from the process. */

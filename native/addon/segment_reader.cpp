@@ -40,6 +40,12 @@ void check_at_most(const char* name, std::uint64_t value, std::uint64_t limit) {
   }
 }
 
+void check_caller(std::uint32_t site, std::uint32_t caller) {
+  if (site > 0 && caller >= site) {
+    corrupt("site " + std::to_string(site) + " has the caller " + std::to_string(caller));
+  }
+}
+
 [[noreturn]] void fail(const char* call) {
   throw std::system_error(errno, std::generic_category(), call);
 }
@@ -191,9 +197,7 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   std::int64_t current = 0;
   for (std::uint32_t site = 0; site < site_count; ++site) {
     const segment::SiteFrame frame = frames[site];
-    if (site > 0 && frame.parent >= site) {
-      corrupt("site " + std::to_string(site) + " has the caller " + std::to_string(frame.parent));
-    }
+    check_caller(site, frame.parent);
     if (frame.code != index_of(CodeId::none) && frame.code >= code_count) {
       corrupt("site " + std::to_string(site) + " has the code " + std::to_string(frame.code) + " of " +
               std::to_string(code_count));
@@ -217,18 +221,36 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   }
   to.peak_bytes = peak;
   to.current_bytes = current;
-  copy_codes(to, code_count, string_bytes);
+  to.codes = copy_codes(0, code_count, string_bytes);
   std::atomic_thread_fence(std::memory_order_acquire);
   return live.generation.load(std::memory_order_relaxed) == generation &&
          live.session.load(std::memory_order_relaxed) == session &&
          live.site_count.load(std::memory_order_relaxed) == site_count;
 }
 
-void SegmentReader::copy_codes(Snapshot& to, std::uint32_t code_count, std::uint32_t string_bytes) const {
-  to.filename.resize(code_count);
-  to.qualified_name.resize(code_count);
-  to.first_line.resize(code_count);
-  to.kind.resize(code_count);
+std::uint32_t SegmentReader::site_count() const {
+  const std::uint32_t count = header().site_count.load(std::memory_order_acquire);
+  check_at_most("site count", count, segment::site_capacity);
+  return count;
+}
+
+std::uint32_t SegmentReader::caller_of(std::uint32_t site) const {
+  const std::uint32_t caller = view_.frames()[site].parent;
+  check_caller(site, caller);
+  return caller;
+}
+
+Codes SegmentReader::codes(std::uint32_t from) const {
+  const segment::Header& live = header();
+  const std::uint32_t code_count = live.code_count.load(std::memory_order_acquire);
+  const std::uint32_t string_bytes = live.string_bytes.load(std::memory_order_acquire);
+  check_at_most("code count", code_count, segment::code_capacity);
+  check_at_most("string bytes", string_bytes, segment::string_capacity);
+  return copy_codes(from, code_count, string_bytes);
+}
+
+Codes SegmentReader::copy_codes(std::uint32_t from, std::uint32_t code_count, std::uint32_t string_bytes) const {
+  Codes to;
   const auto text = [&](std::uint32_t offset, std::uint32_t bytes) {
     if (offset > string_bytes || bytes > string_bytes - offset) {
       corrupt("a name of " + std::to_string(bytes) + " bytes at " + std::to_string(offset) + " of " +
@@ -236,13 +258,14 @@ void SegmentReader::copy_codes(Snapshot& to, std::uint32_t code_count, std::uint
     }
     return std::string(view_.strings() + offset, bytes);
   };
-  for (std::uint32_t code = 0; code < code_count; ++code) {
+  for (std::uint32_t code = from; code < code_count; ++code) {
     const segment::CodeRecord record = view_.codes()[code];
-    to.filename[code] = text(record.filename_offset, record.filename_bytes);
-    to.qualified_name[code] = text(record.name_offset, record.name_bytes);
-    to.first_line[code] = record.first_line;
-    to.kind[code] = record.kind;
+    to.filename.push_back(text(record.filename_offset, record.filename_bytes));
+    to.qualified_name.push_back(text(record.name_offset, record.name_bytes));
+    to.first_line.push_back(record.first_line);
+    to.kind.push_back(record.kind);
   }
+  return to;
 }
 
 }  // namespace fil::addon

@@ -9,6 +9,14 @@
 
 namespace fil::addon {
 
+/// Names of code objects, a row each.
+struct Codes {
+  std::vector<std::string> filename;
+  std::vector<std::string> qualified_name;
+  std::vector<std::int32_t> first_line;
+  std::vector<segment::CodeKind> kind;
+};
+
 /// A consistent copy of the ledger. Columns have one entry a site (or code), as index.d.ts says.
 struct Snapshot {
   segment::State state;
@@ -39,10 +47,7 @@ struct Snapshot {
   /// Empty if no allocation has failed.
   std::vector<double> failure_site_bytes;
 
-  std::vector<std::string> filename;
-  std::vector<std::string> qualified_name;
-  std::vector<std::int32_t> first_line;
-  std::vector<segment::CodeKind> kind;
+  Codes codes;
 };
 
 /// A segment of shared memory, mapped and owned.
@@ -69,11 +74,19 @@ class SegmentReader {
 
   Snapshot snapshot() const;
 
+  /// Names of code objects from a row on.
+  Codes codes(std::uint32_t from) const;
+
+  /// Sites in use, checked.
+  std::uint32_t site_count() const;
+  /// The caller of a site other than the root, checked to stand before it.
+  std::uint32_t caller_of(std::uint32_t site) const;
+
  private:
   void map(int protection);
   void write_header();
   bool try_snapshot(Snapshot& to) const;
-  void copy_codes(Snapshot& to, std::uint32_t code_count, std::uint32_t string_bytes) const;
+  Codes copy_codes(std::uint32_t from, std::uint32_t code_count, std::uint32_t string_bytes) const;
 
   int descriptor_ = -1;
   segment::View view_{};

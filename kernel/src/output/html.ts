@@ -48,7 +48,8 @@ function findingHtml(statement: string, more: string): string {
   return `<div style="margin-top: 6px"><b>${escapeUTF8(statement)}</b> ${escapeUTF8(more.trim())}</div>`;
 }
 
-function phraseHtml({ kind, text }: Phrase): string {
+/** A piece of a sentence as HTML. */
+export function phraseHtml({ kind, text }: Phrase): string {
   const escaped = escapeUTF8(text);
   switch (kind) {
     case 'strong':

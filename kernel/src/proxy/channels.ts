@@ -3,7 +3,7 @@
  * of the native addon. This module loads ZeroMQ; it is imported once the child is starting.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { bundled, type Forwarder, loadAddon } from '../addon.js';
+import { bundled, type CellDisplay, type Forwarder, loadAddon } from '../addon.js';
 import { reasonOf, StartFailure } from '../failure.js';
 import { CHANNELS, type ConnectionFile, endpoint } from './connection.js';
 import type { RunningCells } from './running-cells.js';
@@ -16,6 +16,8 @@ const RECONNECT = 20;
 /** The child may have said more than we have read when it dies: it has once nothing came for this long, in milliseconds. */
 const QUIET = 20;
 const LONGEST_DRAIN = 10_000;
+/** A cell that empties its output over and over draws something of its own; our display would flash in it. */
+const DISPLAY_TIMES = { afterOutputMilliseconds: 750, afterClearMilliseconds: 3000 } as const;
 const ROUTING_ID = 'filprofiler';
 /** Ends of the topics of what {@link RunningCells} looks at. */
 const OBSERVED_TOPICS = ['.execute_input', '.status'];
@@ -95,6 +97,39 @@ export class Channels {
     if (!this.#closed) {
       this.#forwarder.publish(frames);
     }
+  }
+
+  /** Follows the output of a request's cell from now on, for a display of ours in it. */
+  followCell(requestId: string): void {
+    if (!this.#closed) {
+      this.#forwarder.followCell(requestId, DISPLAY_TIMES);
+    }
+  }
+
+  /** Shows a display in the followed cell, if it can be now: see {@link Forwarder.showInCell}. */
+  showInCell(display: CellDisplay): void {
+    if (!this.#closed) {
+      this.#forwarder.showInCell(display);
+    }
+  }
+
+  /** Publishes a message about the display of that serial, if it is still shown. */
+  updateInCell(serial: number, frames: readonly Buffer[]): void {
+    if (!this.#closed) {
+      this.#forwarder.updateInCell(serial, frames);
+    }
+  }
+
+  /** Takes the display away and follows no cell any more. */
+  leaveCell(): void {
+    if (!this.#closed) {
+      this.#forwarder.leaveCell();
+    }
+  }
+
+  /** Serial of the display that the followed cell shows; 0 if it shows none. */
+  get shownInCell(): number {
+    return this.#closed ? 0 : this.#forwarder.shownInCell;
   }
 
   /** Waits until the dead child's last messages have gone out and are known to {@link RunningCells}. */

@@ -82,11 +82,12 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   diesWithParent();
 
   // Python is starting; meanwhile, what takes us time to load.
-  const [{ Channels }, { ControlEndpoint }, { Session }, { lastMessages }, { VERSION }, { IdleMemory }] =
+  const [{ Channels }, { ControlEndpoint }, { Session }, { LiveView }, { lastMessages }, { VERSION }, { IdleMemory }] =
     await Promise.all([
       import('./channels.js'),
       import('../control.js'),
       import('../session.js'),
+      import('./live-view.js'),
       import('./post-mortem.js'),
       import('../version.js'),
       import('./idle-memory.js'),
@@ -103,14 +104,25 @@ export async function runKernel(options: KernelOptions): Promise<number> {
       memory.touch();
     },
   });
+  const live = new LiveView({
+    session,
+    signer,
+    display: channels,
+    headerOf: (requestId) => cells.headerOf(requestId),
+  });
   const bound = channels.bind();
   if (JSON.stringify(bound) !== JSON.stringify(client)) {
     updateConnectionFile(clientFile, bound);
   }
   const controlEndpoint = await ControlEndpoint.open(control.endpoint, control.key, async (request) => {
+    if (request.type === 'end') {
+      live.reporting();
+    }
     try {
       return await session.handle(request);
     } finally {
+      // Before the answer, after which the process displays the report.
+      live.follow();
       memory.touch();
     }
   });
@@ -119,7 +131,10 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   const status = await exit;
   signalGroup('SIGKILL');
   await channels.drain();
-  for (const message of await lastMessages(status, session, cells, signer)) {
+  live.reporting();
+  const messages = await lastMessages(status, session, cells, signer);
+  live.follow();
+  for (const message of messages) {
     channels.publish(message);
   }
   controlEndpoint.close();

@@ -28,6 +28,11 @@ export class RunningCells {
     return (begun.length > 0 ? begun : waiting.slice(0, 1)).map(([, header]) => header);
   }
 
+  /** The header of a request to execute that has not ended, as its client wrote it. */
+  headerOf(requestId: string): Header | undefined {
+    return this.#requested.get(requestId);
+  }
+
   /** Takes notice of a message on its way to the child's shell. */
   observeRequest(frames: readonly Buffer[]): void {
     const envelope = open(frames, this.#signer);

@@ -93,7 +93,7 @@ export class ReportSource {
       (rows) => frames.table(rows, context.cells, (filename, line) => sources.line(filename, line)),
       {
         version: REPORT_VERSION,
-        title: context.title === null ? null : displayable(context.title, LONGEST_TITLE),
+        title: displayableTitle(context.title),
         subject: displayableSubject(context.subject),
         outcome: context.outcome,
         peakBytes: at(totals, 0),
@@ -200,7 +200,13 @@ function rowsOfTable(frames: Report['frames'], rows: readonly number[]): Report[
   };
 }
 
-function displayableSubject(subject: ReportSubject): ReportSubject {
+/** A title as it can be shown. */
+export function displayableTitle(title: string | null): string | null {
+  return title === null ? null : displayable(title, LONGEST_TITLE);
+}
+
+/** What was profiled, as it can be shown. */
+export function displayableSubject(subject: ReportSubject): ReportSubject {
   switch (subject.kind) {
     case 'cell':
       return subject;

@@ -41,6 +41,11 @@ const LONGEST_SOURCE_LINE = 200;
 const MACHINERY =
   /(?:^|[/\\])(?:site-packages|dist-packages)[/\\](?:IPython|ipykernel|traitlets)[/\\]|(?:^|[/\\])filprofiler[/\\][^/\\]*\.py$|^<decorator-gen-\d+>$/;
 
+/** Whether a file belongs to the notebook machinery or the profiler. */
+export function isMachineryFile(filename: string): boolean {
+  return MACHINERY.test(filename);
+}
+
 /** Numbers of the frames that are no Python code, the same in every catalog. */
 export const ROOT_FRAME = 0;
 export const NO_PYTHON_STACK_FRAME = 1;
@@ -86,7 +91,7 @@ export class FrameCatalog {
       if (first === undefined) {
         inFile.set(name, code);
       }
-      this.#isMachinery[code] = kind === 'python' && MACHINERY.test(filename) ? 1 : 0;
+      this.#isMachinery[code] = kind === 'python' && isMachineryFile(filename) ? 1 : 0;
     }
   }
 

@@ -6,9 +6,10 @@ import type { ICommandPalette } from '@jupyterlab/apputils';
 import { type Cell, CodeCell } from '@jupyterlab/cells';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { LabIcon } from '@jupyterlab/ui-components';
-import { REQUEST_METADATA } from '../../../schema/control.js';
+import { type ProfileRequest, REQUEST_METADATA } from '../../../schema/control.js';
 import { say } from '../../../schema/words.js';
 import type { Kernels } from './kernels.js';
+import type { Settings } from './settings.js';
 
 export const PROFILE_CELL = 'filprofiler:profile-cell';
 export const PROFILE_ALL = 'filprofiler:profile-all';
@@ -17,11 +18,13 @@ export interface ProfileCommandsOptions {
   readonly app: JupyterFrontEnd;
   readonly tracker: INotebookTracker;
   readonly kernels: Kernels;
+  readonly settings: Settings;
   readonly palette: ICommandPalette | null;
   readonly icon: LabIcon;
 }
 
-export function addProfileCommands({ app, tracker, kernels, palette, icon }: ProfileCommandsOptions): void {
+export function addProfileCommands(options: ProfileCommandsOptions): void {
+  const { app, tracker, kernels, settings, palette, icon } = options;
   const { commands } = app;
   const caption = (what: string): string => {
     const panel = tracker.currentWidget;
@@ -42,7 +45,7 @@ export function addProfileCommands({ app, tracker, kernels, palette, icon }: Pro
       const panel = tracker.currentWidget;
       if (panel !== null) {
         const chosen = panel.content.widgets.filter((cell) => panel.content.isSelectedOrActive(cell));
-        await profile(panel, chosen, kernels);
+        await profile(panel, chosen, kernels, settings);
       }
     },
   });
@@ -53,7 +56,7 @@ export function addProfileCommands({ app, tracker, kernels, palette, icon }: Pro
     execute: async () => {
       const panel = tracker.currentWidget;
       if (panel !== null) {
-        await profile(panel, panel.content.widgets, kernels);
+        await profile(panel, panel.content.widgets, kernels, settings);
       }
     },
   });
@@ -74,11 +77,17 @@ export function addProfileCommands({ app, tracker, kernels, palette, icon }: Pro
 }
 
 /** Runs cells one after the other, up to the first that fails, as Lab does. */
-async function profile(panel: NotebookPanel, cells: readonly Cell[], kernels: Kernels): Promise<void> {
+async function profile(
+  panel: NotebookPanel,
+  cells: readonly Cell[],
+  kernels: Kernels,
+  settings: Settings,
+): Promise<void> {
   if (panel.content.model?.readOnly === true || !(await kernels.ensure(panel))) {
     return;
   }
-  const metadata = { [REQUEST_METADATA]: { profile: true }, recordTiming: panel.content.notebookConfig.recordTiming };
+  const request = { profile: true, live: settings.hasLiveView } satisfies ProfileRequest;
+  const metadata = { [REQUEST_METADATA]: request, recordTiming: panel.content.notebookConfig.recordTiming };
   for (const cell of cells) {
     if (!(cell instanceof CodeCell) || cell.isDisposed) {
       continue;

@@ -12,6 +12,7 @@ export class Settings {
   defaultView: Tab = 'flamegraph';
   isFolded = true;
   hasBars = true;
+  hasLiveView = true;
   readonly #changed = new Signal<this, undefined>(this);
 
   /** Some value is another one now. */
@@ -22,11 +23,12 @@ export class Settings {
   /** Takes over a user's values, now and whenever they change. */
   follow(settings: ISettingRegistry.ISettings): void {
     const take = (): void => {
-      const { units, defaultView, foldLibraries, barsInEditor, largestReport } = settings.composite;
+      const { units, defaultView, foldLibraries, barsInEditor, liveView, largestReport } = settings.composite;
       useUnits(units === 'decimal' ? 'decimal' : 'binary');
       this.defaultView = TABS.find((tab) => tab === defaultView) ?? 'flamegraph';
       this.isFolded = foldLibraries !== false;
       this.hasBars = barsInEditor !== false;
+      this.hasLiveView = liveView !== false;
       if (typeof largestReport === 'number') {
         useLargestReport(largestReport);
       }

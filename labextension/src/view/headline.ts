@@ -28,7 +28,8 @@ export function headlineElement(report: Report): HTMLElement {
   return element('header', { class: 'fil-header' }, ...parts);
 }
 
-function phraseElement({ kind, text }: Phrase): Node | string {
+/** A piece of a sentence as an element. */
+export function phraseElement({ kind, text }: Phrase): Node | string {
   switch (kind) {
     case 'strong':
       return element('strong', {}, text);

@@ -5,8 +5,8 @@ import type { Report } from '../../../schema/report.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
+import { shape } from './svg.js';
 
-const SVG = 'http://www.w3.org/2000/svg';
 const HEIGHT = 180;
 const [LEFT, RIGHT, TOP, BOTTOM] = [76, 16, 14, 24];
 
@@ -149,17 +149,6 @@ function nearest(all: readonly Moment[], seconds: number): Moment {
     (best, moment) => (Math.abs(moment.seconds - seconds) < Math.abs(best.seconds - seconds) ? moment : best),
     all[0] ?? { seconds: 0, bytes: 0 },
   );
-}
-
-function shape<Tag extends keyof SVGElementTagNameMap>(
-  tag: Tag,
-  attributes: Readonly<Record<string, string | number>>,
-): SVGElementTagNameMap[Tag] {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    made.setAttribute(name, String(value));
-  }
-  return made;
 }
 
 function words(x: number, y: number, anchor: string, text: string, isStrong = false): SVGTextElement {
