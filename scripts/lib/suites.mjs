@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { auditNpm, auditPython } from './audit.mjs';
 import { CHECKED_BUILD, CHECKED_BUNDLE, buildChecked, checkedPackage, deselected } from './checked.mjs';
+import { compareForeign } from './foreign.mjs';
 import { CHECKS } from './checks.mjs';
 import { compareWithIpykernel } from './conformance.mjs';
 import { LOGS, NATIVE_BUILD, PYTHON, RESULTS, at } from './paths.mjs';
@@ -150,6 +151,12 @@ export const SUITES = [
     title: "ipykernel's own tests, beside plain ipykernel",
     needs: [],
     run: () => compareWithIpykernel({ all: false }),
+  },
+  {
+    name: 'foreign',
+    title: "A part of CPython's, NumPy's and pandas' own tests",
+    needs: [],
+    run: () => compareForeign({ all: false }),
   },
   {
     name: 'ui',
