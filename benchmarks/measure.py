@@ -1,32 +1,60 @@
-"""Runs one workload once under one profiler and prints its CPU time; `npm run bench` starts it for each measurement."""
+"""Runs one workload once under one profiler and prints what it cost; `npm run bench` starts it for each measurement."""
 
 import argparse
 import gc
 import importlib
 import json
+import re
+import runpy
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
-from workloads import WORKLOADS
+from workloads import IN_MEMORY, WORKLOADS
 
 
 class Timed:
     """A workload that takes its own time, so that what a profiler does before and after is not counted."""
 
-    def __init__(self, workload: Callable[[], None]) -> None:
+    def __init__(self, workload: Callable[[], Any]) -> None:
         self._workload = workload
         self.seconds = 0.0
+        self.resident_bytes = 0
 
     def __call__(self) -> None:
-        """Run it; `seconds` of user and system time of all threads."""
+        """Run it; `seconds` of user and system time of all threads, and resident memory with what it made."""
         gc.collect()
         started = time.process_time()
-        self._workload()
+        kept = self._workload()
         self.seconds = time.process_time() - started
+        self.resident_bytes = resident_bytes()
+        del kept
+
+
+def resident_bytes() -> int:
+    """Of this process, shared pages included."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def pyperformance(path: str, loops: int) -> Callable[[], None]:
+    """A benchmark of pyperformance, in this process: pyperf's worker would start others, which nobody tracks."""
+
+    def run() -> None:
+        sys.path.insert(0, str(Path(path).parent))
+        sys.argv = [path, "--worker", f"--loops={loops}", "--values=1", "--warmups=0", "--output=/dev/null"]
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except SystemExit as end:
+            if end.code:
+                raise
+
+    return run
 
 
 def under_fil(timed: Timed) -> None:
@@ -70,17 +98,22 @@ MODES: dict[str, Callable[[Timed], None]] = {
 
 
 def main() -> None:
-    """Print `{"seconds": ...}` as the last line."""
+    """Print `{"seconds": ..., "residentBytes": ...}` as the last line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("mode", choices=MODES)
-    parser.add_argument("workload", choices=WORKLOADS)
+    parser.add_argument("workload", help="of workloads.py: `time:NAME`, `memory:NAME`; or `pyperformance:FILE:LOOPS`")
     arguments = parser.parse_args()
-    workload, modules = WORKLOADS[arguments.workload]
-    for name in modules:
-        importlib.import_module(name)
-    timed = Timed(workload)
+    kind, _, name = arguments.workload.partition(":")
+    if kind == "pyperformance":
+        path, _, loops = name.rpartition(":")
+        timed = Timed(pyperformance(path, int(loops)))
+    else:
+        workload, modules = (WORKLOADS if kind == "time" else IN_MEMORY)[name]
+        for module in modules:
+            importlib.import_module(module)
+        timed = Timed(workload)
     MODES[arguments.mode](timed)
-    sys.stdout.write(json.dumps({"seconds": timed.seconds}) + "\n")
+    sys.stdout.write("\n" + json.dumps({"seconds": timed.seconds, "residentBytes": timed.resident_bytes}) + "\n")
 
 
 if __name__ == "__main__":

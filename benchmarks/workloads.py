@@ -1,8 +1,18 @@
 """The workloads of `npm run bench`: each a few tenths of a second of plain Python, of one kind of allocation."""
 
+import asyncio
+import csv
+import ctypes
+import io
 import json
-from collections.abc import Callable
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+
+# C++ code that allocates; built with the tracker's tests.
+FIXTURE = Path(__file__).resolve().parents[1] / "build" / "native" / "test" / "libfil_fixture.so"
 
 
 def calls() -> None:
@@ -108,6 +118,119 @@ def recursion() -> None:
         descend(200, leaf)
 
 
+def numpy_large_arrays() -> None:
+    """Arithmetic on arrays of a million numbers."""
+    import numpy as np
+
+    start = np.arange(1_000_000, dtype=float)
+    for _ in range(12):
+        state = start * 0.5 + 1
+        state = np.sqrt(state) - state[::-1]
+        state.reshape(1000, 1000).sum(axis=1)
+        np.sort(state)
+
+
+def generators() -> None:
+    """Lazy pipelines over numbers and text."""
+
+    def numbers(count: int) -> Iterator[int]:
+        yield from range(count)
+
+    def pairs(source: Iterator[int]) -> Iterator[tuple[int, str]]:
+        for number in source:
+            yield number, str(number)
+
+    for _ in range(4):
+        total = 0
+        for number, text in pairs(numbers(150_000)):
+            if number % 3:
+                total += len(text)
+        dict(pairs(numbers(50_000)))
+
+
+def asyncio_tasks() -> None:
+    """Tasks that wait for each other and pass messages by queues."""
+
+    async def produce(queue: "asyncio.Queue[int | None]") -> None:
+        for number in range(4000):
+            await queue.put(number)
+        await queue.put(None)
+
+    async def consume(queue: "asyncio.Queue[int | None]") -> int:
+        total = 0
+        while (number := await queue.get()) is not None:
+            total += number
+            await asyncio.sleep(0)
+        return total
+
+    async def main() -> None:
+        for _ in range(2):
+            queues: list[asyncio.Queue[int | None]] = [asyncio.Queue(10) for _ in range(4)]
+            await asyncio.gather(*(produce(queue) for queue in queues), *(consume(queue) for queue in queues))
+
+    asyncio.run(main())
+
+
+def regular_expressions() -> None:
+    """Searching and replacing in a log."""
+    text = "\n".join(
+        f"2026-11-{number % 28 + 1:02d} INFO worker-{number % 7}: request {number} took {number % 97} ms"
+        for number in range(12_000)
+    )
+    pattern = re.compile(r"^(\S+) (\w+) ([\w-]+): request (\d+) took (\d+) ms$", re.MULTILINE)
+    for _ in range(6):
+        for match in pattern.finditer(text):
+            match.groups()
+        re.sub(r"\d+ ms", lambda match: match[0].replace(" ms", "ms"), text)
+
+
+def csv_tables() -> None:
+    """Writing and reading rows of text."""
+    for _ in range(4):
+        file = io.StringIO()
+        writer = csv.writer(file)
+        writer.writerows((number, f"name {number}", number / 7, "x,y") for number in range(25_000))
+        file.seek(0)
+        rows = [dict(zip(("id", "name", "value", "text"), row, strict=True)) for row in csv.reader(file)]
+        rows.sort(key=lambda row: row["name"])
+
+
+def threads() -> None:
+    """Four Python threads that allocate in turn."""
+
+    def work() -> None:
+        for _ in range(60):
+            words = [f"word {number}" for number in range(5000)]
+            dict.fromkeys(words, 1)
+
+    started = [threading.Thread(target=work) for _ in range(4)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+
+
+def churn_of_bytes_and_arrays() -> None:
+    """Buffers of a few KiB to a MiB that come and go."""
+    import numpy as np
+
+    kept: list[Any] = []
+    for number in range(150_000):
+        kept.append(bytearray(1000 + number * 37 % 20_000))
+        if number % 100 == 0:
+            kept.append(np.ones(100_000 + number))
+        if len(kept) > 300:
+            del kept[:200]
+
+
+def cpp_library() -> None:
+    """A C++ library that builds an index of strings and vectors, without the GIL."""
+    library = ctypes.CDLL(str(FIXTURE))
+    library.fixture_index_words.argtypes = [ctypes.c_size_t]
+    for _ in range(10):
+        library.fixture_index_words(100_000)
+
+
 WORKLOADS: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "calls without allocation": (calls, ()),
     "small objects": (objects, ()),
@@ -116,6 +239,33 @@ WORKLOADS: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "strings and sorting": (strings_and_sorting, ()),
     "NumPy, small arrays": (numpy_small_arrays, ("numpy",)),
     "pandas": (pandas_tables, ("numpy", "pandas")),
+    "NumPy, large arrays": (numpy_large_arrays, ("numpy",)),
+    "churn of bytes and arrays": (churn_of_bytes_and_arrays, ("numpy",)),
+    "generators": (generators, ()),
+    "asyncio": (asyncio_tasks, ()),
+    "regular expressions": (regular_expressions, ()),
+    "csv": (csv_tables, ()),
+    "four threads": (threads, ()),
+    "C++ library": (cpp_library, ()),
     "recursion 200 deep": (recursion, ()),
 }
 """Name in the table, to function and the modules that it needs."""
+
+
+def small_objects_in_memory() -> Any:
+    """About 200 MB of small objects that live at the same time."""
+    return [(str(number), {"number": number}, [number]) for number in range(370_000)]
+
+
+def arrays_in_memory() -> Any:
+    """400 MB in arrays."""
+    import numpy as np
+
+    return [np.ones(500_000) for _ in range(100)]
+
+
+IN_MEMORY: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
+    "small objects": (small_objects_in_memory, ()),
+    "arrays": (arrays_in_memory, ("numpy",)),
+}
+"""What is held when resident memory is measured."""

@@ -1,11 +1,13 @@
 /**
- * `npm run bench [-- --quick --write --only NAME]`: CPU time of workloads under Fil, off and on, beside Fil 2024.11 and memray, as
- * ratios to plain Python. `--write` keeps the table in docs/benchmarks.md; `--quick` measures each once.
+ * `npm run bench [-- PART... --quick --write --only NAME]`: what Fil costs, off and on, beside Fil 2024.11 and memray. Parts: `times` and
+ * `memory` (without names, these two), `curves`, `pyperformance`; `all` for all four. Each keeps its figures in output/bench-PART.json;
+ * `--write` makes docs/benchmarks.md of what is there. `--quick` measures each once.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
-import { MODES, PEERS, geometricMean, isPeer, measureAll } from './lib/benchmark.mjs';
+import { curvesTable, memoryTable, page, timesTable } from './lib/benchmark-page.mjs';
+import { MODES, PEERS, PEER_PYTHON, isPeer, measure, measureAll, measurePoint } from './lib/benchmark.mjs';
 import { PYTHON, at, shown } from './lib/paths.mjs';
 import { Failure, run, script } from './lib/process.mjs';
 import { findPython } from './lib/python.mjs';
@@ -13,144 +15,204 @@ import { setUp } from './lib/setup.mjs';
 import { performAll } from './lib/steps.mjs';
 
 /** @import { Row } from './lib/benchmark.mjs' */
+/** @import { Curves, Measured, Results } from './lib/benchmark-page.mjs' */
 /** @import { Step } from './lib/steps.mjs' */
 
-const COLUMNS = /** @type {const} */ ({
-  off: 'Fil, not tracking',
-  on: 'Fil, tracking',
-  'old-fil': 'Fil 2024.11.2',
-  memray: 'memray 1.20',
-});
 const CONSTRAINTS = at('scripts', 'python-constraints.txt');
 const HINT = 'check that the package registry can be reached, then run the command again.';
+const PARTS = /** @type {const} */ (['times', 'memory', 'curves', 'pyperformance']);
+/** @typedef {typeof PARTS[number]} Part */
 
 /** @type {Step} */
 const peers = {
   id: 'peers',
   title: 'Making the environment of the other profilers, .venv-peers',
   inputs: ['benchmarks/peers.txt'],
-  outputs: ['.venv-peers/bin/memray', '.venv-peers/bin/fil-profile'],
+  outputs: ['.venv-peers/bin/memray', '.venv-peers/bin/fil-profile', '.venv-peers/bin/pyperformance'],
   // Their NumPy and pandas are to be those of .venv.
   facts: () => [findPython(), ...(readFileSync(CONSTRAINTS, 'utf8').match(/^(numpy|pandas)==.*$/gm) ?? [])],
   run: async (log) => {
     rmSync(PEERS, { recursive: true, force: true });
     await run(findPython(), ['-m', 'venv', PEERS], { log });
-    const pip = [path.join(PEERS, 'bin', 'python'), '-m', 'pip', 'install'];
+    const pip = [PEER_PYTHON, '-m', 'pip', 'install'];
     const [command = '', ...args] = [...pip, '-r', at('benchmarks', 'peers.txt'), '-c', CONSTRAINTS];
     await run(command, args, { log, hint: HINT });
   },
 };
 
-/** @param {Map<string, Row>} table @returns {string[][]} heading, a row for each workload, the mean */
-function ratios(table) {
-  const columns = /** @type {const} */ (['off', 'on', 'old-fil', 'memray']);
-  /** @param {number} value */
-  const shownRatio = (value) => value.toFixed(2);
-  const rows = [...table].map(([workload, row]) => [
-    workload,
-    `${row.plain.toFixed(2)} s`,
-    ...columns.map((column) => shownRatio(row[column] / row.plain)),
-  ]);
-  const means = columns.map((column) =>
-    shownRatio(geometricMean([...table.values()].map((row) => row[column] / row.plain))),
-  );
-  return [
-    ['workload', 'plain Python', ...columns.map((column) => COLUMNS[column])],
-    ...rows,
-    ['geometric mean', '', ...means],
-  ];
-}
-
-/** @param {string[][]} rows */
-function markdown(rows) {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const lines = rows.map((row) => {
-    const cells = row.map((cell, column) =>
-      column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-    );
-    return `| ${cells.join(' | ')} |`;
-  });
-  const rule = `| ${widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`;
-  return [lines[0], rule, ...lines.slice(1)].join('\n');
-}
-
-/** @returns {Promise<string[]>} names of the workloads, from the Python side, where they are defined */
-async function workloadNames() {
+/** @param {string} name of a table of workloads.py @returns {Promise<string[]>} its names */
+async function workloadNames(name) {
   const log = at('build', 'logs', 'bench-workloads.log');
   rmSync(log, { force: true });
-  const program =
-    'import json, sys; sys.path.insert(0, "benchmarks"); import workloads; print(json.dumps(list(workloads.WORKLOADS)))';
+  const program = `import json, sys; sys.path.insert(0, "benchmarks"); import workloads; print(json.dumps(list(workloads.${name})))`;
   await run(PYTHON, ['-c', program], { log });
   return JSON.parse(readFileSync(log, 'utf8').trim().split('\n').at(-1) ?? '[]');
 }
 
-await script(async () => {
-  const args = process.argv.slice(2);
-  const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : undefined;
-  const quick = args.includes('--quick');
-  await setUp();
-  await performAll([peers]);
+/** Shows how far it is. @param {number} all @returns {() => void} to be called at each step */
+function progress(all) {
+  let done = 0;
+  return () => {
+    done += 1;
+    if (process.stdout.isTTY) {
+      process.stdout.write(done === all ? `\r${' '.repeat(30)}\r` : `\r${done} of ${all}`);
+    }
+  };
+}
 
-  const workloads = (await workloadNames()).filter((name) => only === undefined || name.includes(only));
-  if (workloads.length === 0) {
+/** @typedef {{ quick: boolean, only: string | undefined }} Options */
+
+/**
+ * @param {'time' | 'memory'} kind @param {readonly string[]} names @param {{ rounds: number, peerRounds: number }} rounds
+ * @returns {Promise<Record<string, Row>>}
+ */
+async function table(kind, names, { rounds, peerRounds }) {
+  const onMeasured = progress(
+    names.length * MODES.reduce((sum, mode) => sum + (isPeer(mode) ? peerRounds : rounds), 0),
+  );
+  const prefix = `${kind}:`;
+  const rows = await measureAll(
+    names.map((name) => prefix + name),
+    { modes: MODES, rounds, peerRounds, onMeasured },
+  );
+  return Object.fromEntries([...rows].map(([name, row]) => [name.slice(prefix.length), row]));
+}
+
+/** @param {Options} options @returns {Promise<Measured>} */
+async function times({ quick, only }) {
+  const names = (await workloadNames('WORKLOADS')).filter((name) => only === undefined || name.includes(only));
+  if (names.length === 0) {
     throw new Failure(`No workload's name contains "${only}". They are in benchmarks/workloads.py.`);
   }
-  const rounds = quick ? 1 : 9;
-  const peerRounds = quick ? 1 : 3;
-  const all = workloads.length * MODES.reduce((sum, mode) => sum + (isPeer(mode) ? peerRounds : rounds), 0);
-  const started = performance.now();
-  let done = 0;
-  console.log(
-    `Measuring ${workloads.length} workloads: the least CPU time of ${rounds} interleaved rounds (peers: ${peerRounds}).`,
-  );
-  const table = await measureAll(workloads, {
-    rounds,
-    peerRounds,
-    onMeasured: () => {
-      done += 1;
-      if (process.stdout.isTTY) {
-        process.stdout.write(`\r${done} of ${all}`);
-      }
-    },
-  });
-  console.log(
-    `${process.stdout.isTTY ? '\r' : ''}Measured in ${((performance.now() - started) / 1000).toFixed(0)} s.\n`,
-  );
-  const text = markdown(ratios(table));
-  console.log(
-    `${text}\n\nCPU time (user and system, all threads) of the workload, as a ratio to plain Python; less is better.`,
-  );
+  const rounds = quick ? { rounds: 1, peerRounds: 1 } : { rounds: 9, peerRounds: 3 };
+  return { ...rounds, rows: await table('time', names, rounds) };
+}
 
-  const result = {
-    measuredAt: new Date().toISOString(),
-    machine: { processor: cpus()[0]?.model ?? '', cores: cpus().length },
-    rounds,
-    peerRounds,
-    cpuSeconds: Object.fromEntries(table),
-  };
+/** @param {Options} options @returns {Promise<Measured>} */
+async function memory({ quick }) {
+  const rounds = quick ? { rounds: 1, peerRounds: 1 } : { rounds: 3, peerRounds: 2 };
+  return { ...rounds, rows: await table('memory', await workloadNames('IN_MEMORY'), rounds) };
+}
+
+/** What is counted, at which points. */
+const POINTS = /** @type {const} */ ({
+  events: [1e3, 1e4, 1e5, 1e6, 1e7, 1e8],
+  sites: [10, 100, 1e3, 1e4, 1e5, 1e6],
+  threads_with_gil: [1, 2, 4, 8],
+  threads_without_gil: [1, 2, 4, 8],
+});
+
+/** @param {Options} options @returns {Promise<Curves>} */
+async function curves({ quick }) {
+  const rounds = quick ? 1 : 5;
+  const onMeasured = progress(rounds * 2 * Object.values(POINTS).flat().length);
+  /** @type {Curves['curves']} */
+  const measured = {};
+  for (const [curve, counts] of Object.entries(POINTS)) {
+    const points = counts.map((count) => ({ count, plain: Infinity, on: Infinity }));
+    for (let round = 0; round < rounds; round += 1) {
+      for (const point of points) {
+        for (const mode of /** @type {const} */ (['plain', 'on'])) {
+          point[mode] = Math.min(point[mode], await measurePoint(mode, curve, point.count));
+          onMeasured();
+        }
+      }
+    }
+    measured[curve] = points;
+  }
+  return { rounds, curves: measured };
+}
+
+/** Of pyperformance's benchmarks those that need neither packages nor processes of their own. */
+const PYPERFORMANCE =
+  'argparse async_generators barnes_hut base64 bpe_tokeniser chaos comprehensions coroutines crypto_pyaes decimal_factorial decimal_pi ' +
+  'deepcopy deltablue fannkuch float gc_collect gc_traversal generators go hexiom json_dumps json_loads logging mdp meteor_contest nbody ' +
+  'nqueens pathlib pickle pidigits pprint pyflate raytrace regex_compile regex_dna regex_effbot regex_v8 richards richards_super scimark ' +
+  'spectral_norm sqlite_synth telco typing_runtime_protocols unpack_sequence xml_etree';
+
+/** @param {Options} options @returns {Promise<Measured>} */
+async function pyperformance({ quick, only }) {
+  const root = path.join(PEERS, 'lib');
+  const data = readdirSync(root).map((version) =>
+    path.join(root, version, 'site-packages', 'pyperformance', 'data-files', 'benchmarks'),
+  )[0];
+  const modes = /** @type {const} */ (['plain', 'off', 'on']);
+  const rounds = quick ? 1 : 3;
+  /** @type {Record<string, Row>} */
+  const rows = {};
+  for (const name of PYPERFORMANCE.split(' ').filter((each) => only === undefined || each.includes(only))) {
+    const file = path.join(data ?? '', `bm_${name}`, 'run_benchmark.py');
+    if (!existsSync(file)) {
+      throw new Failure(`This pyperformance has no ${name}: ${file} does not exist.`);
+    }
+    // So many loops that a run takes some tenths of a second.
+    let loops = 1;
+    let seconds = (await measure('plain', `pyperformance:${file}:${loops}`, PEER_PYTHON)).seconds;
+    while (seconds < 0.15 && loops < 1 << 20) {
+      loops = Math.ceil(loops * Math.min(16, 0.25 / Math.max(seconds, 1e-3)));
+      seconds = (await measure('plain', `pyperformance:${file}:${loops}`, PEER_PYTHON)).seconds;
+    }
+    const workload = `pyperformance:${file}:${loops}`;
+    const options = { modes, rounds, peerRounds: 0, python: PEER_PYTHON, onMeasured: () => {} };
+    rows[name] = (await measureAll([workload], options)).get(workload) ?? {};
+    console.log(`${name} ${((rows[name].on?.seconds ?? 0) / (rows[name].plain?.seconds ?? 1)).toFixed(2)}`);
+  }
+  return { rounds, peerRounds: 0, rows };
+}
+
+/** @type {Readonly<Record<Part, (options: Options) => Promise<Measured | Curves>>>} */
+const MEASURE = { times, memory, curves, pyperformance };
+
+/** @param {Part} part */
+const resultFile = (part) => at('output', `bench-${part}.json`);
+
+await script(async () => {
+  const args = process.argv.slice(2);
+  const onlyAt = args.indexOf('--only');
+  const only = onlyAt === -1 ? undefined : args[onlyAt + 1];
+  const names = args.filter((argument, index) => !argument.startsWith('--') && (onlyAt === -1 || index !== onlyAt + 1));
+  const unknown = names.filter((name) => name !== 'all' && !PARTS.some((part) => part === name));
+  if (unknown.length > 0) {
+    throw new Failure(`There is no part called ${unknown.join(', ')}. There are ${PARTS.join(', ')}; or all.`);
+  }
+  const chosen = PARTS.filter((part) =>
+    names.length === 0 ? part === 'times' || part === 'memory' : names.includes(part) || names.includes('all'),
+  );
+  await setUp();
+  await performAll([peers]);
   mkdirSync(at('output'), { recursive: true });
-  writeFileSync(at('output', 'benchmarks.json'), `${JSON.stringify(result, null, 2)}\n`);
-  console.log(`Also in ${shown(at('output', 'benchmarks.json'))}.`);
+  for (const part of args.includes('--page') ? [] : chosen) {
+    console.log(`Measuring ${part}, with ${loadavg()[0]?.toFixed(1)} other processes on ${cpus().length} cores ...`);
+    const started = performance.now();
+    const measured = await MEASURE[part]({ quick: args.includes('--quick'), only });
+    const machine = { processor: cpus()[0]?.model.trim() ?? '', cores: cpus().length };
+    const result = { measuredAt: new Date().toISOString(), machine, ...measured };
+    writeFileSync(resultFile(part), `${JSON.stringify(result, null, 2)}\n`);
+    console.log(`${((performance.now() - started) / 1000).toFixed(0)} s; figures in ${shown(resultFile(part))}.\n`);
+  }
+
+  /** @type {Results} */
+  const results = Object.fromEntries(
+    PARTS.filter((part) => existsSync(resultFile(part))).map((part) => [
+      part,
+      JSON.parse(readFileSync(resultFile(part), 'utf8')),
+    ]),
+  );
+  for (const part of chosen) {
+    if (part === 'curves' && results.curves !== undefined) {
+      console.log(curvesTable(results.curves.curves));
+    } else if (part === 'memory' && results.memory !== undefined) {
+      console.log(`${memoryTable(results.memory.rows)}\n`);
+    } else if (part !== 'curves' && part !== 'memory' && results[part] !== undefined) {
+      console.log(`${timesTable(results[part].rows)}\n`);
+    }
+  }
   if (args.includes('--write')) {
-    writeFileSync(at('docs', 'benchmarks.md'), page(text, result));
+    if (results.curves !== undefined) {
+      const log = at('build', 'logs', 'bench-plot.log');
+      await run(PEER_PYTHON, [at('benchmarks', 'plot.py'), resultFile('curves'), at('docs', 'images')], { log });
+    }
+    writeFileSync(at('docs', 'benchmarks.md'), page(results));
     console.log(`Written to ${shown(at('docs', 'benchmarks.md'))}.`);
   }
 });
-
-/** @param {string} text @param {{ measuredAt: string, machine: { processor: string, cores: number }, rounds: number, peerRounds: number }} result */
-function page(text, result) {
-  const { machine, rounds, peerRounds } = result;
-  return `# Benchmarks
-
-Written by \`npm run bench -- --write\` on ${result.measuredAt.slice(0, 10)}, on ${machine.cores} cores of ${machine.processor.trim()}.
-
-${text}
-
-CPU time (user and system, all threads) of the workload as a ratio to plain Python; less is better. Each measurement is a process of
-its own, in turns; the figure is the least of ${rounds} rounds, of ${peerRounds} for the other profilers. All have imported the same modules and
-collected garbage before the time starts. What a profiler does before and after the workload, such as writing its report, is not
-counted. memray runs with \`trace_python_allocators=True\`, as Fil counts Python's own objects too.
-
-The workloads are in [benchmarks/workloads.py](../benchmarks/workloads.py).
-`;
-}

@@ -1,4 +1,4 @@
-/** Measures CPU times of workloads under several profilers, in interleaved rounds. */
+/** Measures what programs cost under several profilers, each measurement in a process of its own, in interleaved rounds. */
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -7,8 +7,9 @@ import { BUNDLE, PYTHON, at } from './paths.mjs';
 import { Failure, environment } from './process.mjs';
 
 export const PEERS = at('.venv-peers');
-const PEER_PYTHON = path.join(PEERS, 'bin', 'python');
+export const PEER_PYTHON = path.join(PEERS, 'bin', 'python');
 const MEASURE = at('benchmarks', 'measure.py');
+const CURVES = at('benchmarks', 'curves.py');
 
 /** Ours without and with tracking, the peers with it; `plain` is what all are divided by. */
 export const MODES = /** @type {const} */ (['plain', 'off', 'on', 'old-fil', 'memray']);
@@ -17,53 +18,72 @@ export const MODES = /** @type {const} */ (['plain', 'off', 'on', 'old-fil', 'me
 /** Peers are far from 1, so fewer rounds tell enough about them. @param {Mode} mode */
 export const isPeer = (mode) => mode === 'old-fil' || mode === 'memray';
 
+/** @typedef {{ seconds: number, residentBytes: number }} Cost CPU seconds; resident memory with what the workload holds */
+
 /**
- * CPU seconds of one workload under one mode, in a process of its own.
+ * The cost of one workload under one mode.
  *
- * @param {Mode} mode @param {string} workload
- * @returns {Promise<number>}
+ * @param {Mode} mode @param {string} workload as measure.py takes it
+ * @param {string} [python] another one than .venv's, for workloads that need its packages
+ * @returns {Promise<Cost>}
  * @throws {Failure} if the process fails, or ours counted nothing.
  */
-export async function measure(mode, workload) {
+export async function measure(mode, workload, python = PYTHON) {
   const args = [MEASURE, mode, workload];
   switch (mode) {
     case 'plain':
-      return seconds(await collect(PYTHON, args));
+      return lastLine(await collect(python, args));
     case 'off':
     case 'on':
-      return measureOurs(mode, args);
+      return lastLine(await ours(python, args, mode === 'on'));
     case 'old-fil':
-      return seconds(await collect(path.join(PEERS, 'bin', 'fil-profile'), ['--no-browser', 'python', ...args]));
+      return lastLine(await collect(path.join(PEERS, 'bin', 'fil-profile'), ['--no-browser', 'python', ...args]));
     case 'memray':
-      return seconds(await collect(PEER_PYTHON, args));
+      return lastLine(await collect(PEER_PYTHON, args));
   }
 }
 
-/** Our tracker as the kernel starts it: preloaded, with a segment that the addon made. @param {Mode} mode @param {string[]} args */
-async function measureOurs(mode, args) {
+/**
+ * Seconds an event at one point of a curve of curves.py.
+ *
+ * @param {'plain' | 'on'} mode @param {string} curve @param {number} count
+ */
+export async function measurePoint(mode, curve, count) {
+  const args = [CURVES, mode, curve, String(count)];
+  const output = await (mode === 'on' ? ours(PYTHON, args, true) : collect(PYTHON, args));
+  return Number(lastLine(output).secondsPerEvent);
+}
+
+/**
+ * A program with our tracker as the kernel starts it: preloaded, with a segment that the addon made.
+ *
+ * @param {string} python @param {string[]} args @param {boolean} tracking whether it is expected to count something
+ */
+async function ours(python, args, tracking) {
   /** @type {typeof import('../../native/addon/index.js')} */
   const addon = createRequire(import.meta.url)(path.join(BUNDLE, 'filprofiler.node'));
   const segment = new addon.Segment();
   try {
-    const output = await collect(PYTHON, args, segment.descriptor, {
+    const output = await collect(python, args, segment.descriptor, {
       LD_PRELOAD: path.join(BUNDLE, 'libfil_tracker.so'),
       [addon.environmentNames.segmentDescriptor]: '3',
       [addon.environmentNames.parentPid]: String(process.pid),
+      ...(python === PYTHON ? {} : { PYTHONPATH: at() }),
     });
     const counters = segment.counters();
-    if ((mode === 'on') !== counters.peakBytes > 0) {
+    if (tracking !== counters.peakBytes > 0) {
       throw new Failure(
-        `The tracker counted ${counters.peakBytes} bytes with tracking ${mode}: it measured something else.`,
+        `The tracker counted ${counters.peakBytes} bytes with tracking ${tracking ? 'on' : 'off'}: it measured something else.`,
       );
     }
-    return seconds(output);
+    return output;
   } finally {
     segment.close();
   }
 }
 
 /** @param {string} output */
-const seconds = (output) => Number(JSON.parse(output.trim().split('\n').at(-1) ?? '{}').seconds);
+const lastLine = (output) => JSON.parse(output.trim().split('\n').at(-1) ?? '{}');
 
 /**
  * @param {string} command @param {readonly string[]} args
@@ -95,31 +115,28 @@ function collect(command, args, inherited, env = {}) {
   });
 }
 
-/** @typedef {Record<Mode, number>} Row CPU seconds, the least of all rounds */
+/** @typedef {Partial<Record<Mode, Cost>>} Row the least of all rounds */
 
 /**
- * @param {readonly string[]} workloads
- * @param {{ rounds: number, peerRounds: number, onMeasured: () => void }} options
+ * @param {readonly string[]} workloads as measure.py takes them
+ * @param {{ modes: readonly Mode[], rounds: number, peerRounds: number, python?: string, onMeasured: () => void }} options
  * @returns {Promise<Map<string, Row>>}
  */
-export async function measureAll(workloads, { rounds, peerRounds, onMeasured }) {
+export async function measureAll(workloads, { modes, rounds, peerRounds, python, onMeasured }) {
   /** @type {Map<string, Row>} */
-  const table = new Map();
+  const table = new Map(workloads.map((workload) => [workload, {}]));
   for (let round = 0; round < rounds; round += 1) {
-    for (const workload of workloads) {
-      const row = table.get(workload) ?? {
-        plain: Infinity,
-        off: Infinity,
-        on: Infinity,
-        'old-fil': Infinity,
-        memray: Infinity,
-      };
-      table.set(workload, row);
+    for (const [workload, row] of table) {
       // Another first one each round: what the machine does at the time hits each mode alike.
-      for (let offset = 0; offset < MODES.length; offset += 1) {
-        const mode = /** @type {Mode} */ (MODES[(round + offset) % MODES.length]);
+      for (let offset = 0; offset < modes.length; offset += 1) {
+        const mode = /** @type {Mode} */ (modes[(round + offset) % modes.length]);
         if (!isPeer(mode) || round < peerRounds) {
-          row[mode] = Math.min(row[mode], await measure(mode, workload));
+          const cost = await measure(mode, workload, python);
+          const least = row[mode] ?? cost;
+          row[mode] = {
+            seconds: Math.min(least.seconds, cost.seconds),
+            residentBytes: Math.min(least.residentBytes, cost.residentBytes),
+          };
           onMeasured();
         }
       }
