@@ -170,6 +170,7 @@ SiteId CallTree::add_site(const ExclusiveGuard&, SiteId caller, CodeId id, std::
   invariant([&] { return index_of(caller) < index; }, "a call site's caller was there before it");
   view_.frames()[index] = segment::SiteFrame{index_of(caller), index_of(id), line, 0};
   header.site_count.store(index + 1, std::memory_order_release);  // pairs with the addon's snapshot
+  has_news_ = true;
   return SiteId{index};
 }
 

@@ -63,6 +63,13 @@ class CallTree {
   /// The same memory, mapped anew by another line; `caller` itself if `mapping` is neither of a file nor shared.
   SiteId moved_mapping_site(const ExclusiveGuard& guard, SiteId caller, SiteId mapping);
 
+  /// Whether sites were added since the last call.
+  bool take_news(const ExclusiveGuard&) {
+    const bool news = has_news_;
+    has_news_ = false;
+    return news;
+  }
+
   /// The code object is about to die and its address may be used again. True if it was known.
   bool forget_code(const ExclusiveGuard& guard, const void* code);
 
@@ -116,6 +123,7 @@ class CallTree {
   TripleMap sites_by_line_{std::size_t{segment::site_capacity} * 2};
   const void* boundaries_[boundary_capacity] = {};
   std::size_t boundary_count_ = 0;
+  bool has_news_ = false;
 };
 
 }  // namespace fil

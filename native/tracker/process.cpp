@@ -54,6 +54,7 @@ void begin_with_program() {
   if (const char* problem = tracker.begin(nullptr, 0)) {
     system::refuse(1, problem);
   }
+  tracker.limit_thread_pools();
 }
 
 void note_program_began() {

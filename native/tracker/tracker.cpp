@@ -8,6 +8,7 @@
 #include "python/allocator_hooks.hpp"
 #include "python/code_watch.hpp"
 #include "system.hpp"
+#include "thread_pools.hpp"
 #include "thread_stacks.hpp"
 
 namespace fil {
@@ -243,11 +244,19 @@ void Tracker::put(const ExclusiveGuard& guard, const void* address, std::size_t 
 void Tracker::allocated(const Nesting&, Caller caller, std::uint32_t session, const void* block, std::size_t bytes) {
   const checks::ErrnoWatch errno_watch;
   const Thread thread = calling_thread(caller);
-  const ExclusiveGuard guard(exclusive_, thread.gil);
-  if (session == session_now()) [[likely]] {
-    put(guard, block, bytes, site_of(guard, thread));
-  } else {
-    pass(Mark::event_of_other_session);
+  bool has_news = false;
+  {
+    const ExclusiveGuard guard(exclusive_, thread.gil);
+    if (session == session_now()) [[likely]] {
+      put(guard, block, bytes, site_of(guard, thread));
+      has_news = tree_.take_news(guard);
+    } else {
+      pass(Mark::event_of_other_session);
+    }
+  }
+  // Without the lock, as libraries allocate in other threads. New lines of the program run: libraries may have come.
+  if (has_news && limits_thread_pools_ && caller == Caller::python_allocator && thread.gil == Gil::held) [[unlikely]] {
+    limit_new_thread_pools();
   }
 }
 

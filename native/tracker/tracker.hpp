@@ -47,6 +47,8 @@ class Tracker {
 
   /// Begins a session. With the GIL held, on a thread of the main interpreter. Null, or why it was refused.
   const char* begin(const void* const* boundaries, std::size_t count);
+  /// From now on thread pools of numerical libraries have one thread, those to come too.
+  void limit_thread_pools() { limits_thread_pools_ = true; }
   /// The reader learns that the program's own code runs now.
   void note_program_began() { view_.header().program_began.store(1, std::memory_order_release); }
   /// Ends it. After the return no event of it is under way anywhere. With the GIL held.
@@ -144,6 +146,7 @@ class Tracker {
   std::uint32_t sessions_ = 0;
   bool prepared_ = false;
   bool forked_ = false;
+  bool limits_thread_pools_ = false;
   /// Why the segment could not be taken over; null if nothing went wrong.
   const char* problem_ = nullptr;
   /// Raised when a known code object dies.
