@@ -1,9 +1,11 @@
 """The options of `fil-profile`, and what each of its commands starts."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -211,14 +213,37 @@ def _checked_output(parser: argparse.ArgumentParser, output: str) -> str:
         output.encode()
     except UnicodeEncodeError:
         parser.error(f"-o {output!r}: the name is not valid UTF-8; choose another")
-    existing = Path(output).absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
-        parser.error(f"-o {output}: {existing} is not a directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        parser.error(f"-o {output}: the directory {existing} can't be written; choose another")
+    try:
+        _try_directory(Path(output).absolute())
+    except OSError as error:
+        parser.error(f"-o {output}: reports can't be written there: {error.strerror}; choose another directory")
     return output
+
+
+def _try_directory(directory: Path, tries: int = 3) -> None:
+    """Makes the directory and a file in it, and takes all away again; raises OSError if that is not possible."""
+    try:
+        missing = [place for place in (directory, *directory.parents) if not place.exists()]
+        with ExitStack() as made:
+            for place in reversed(missing):
+                place.mkdir()
+                made.callback(_remove_if_empty, place)
+            try:
+                # Without a name, so nothing is left of it.
+                os.close(os.open(directory, os.O_TMPFILE | os.O_WRONLY))
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                    raise
+    except (FileExistsError, FileNotFoundError):
+        # Another of us, started at the same time, made or removed it.
+        if tries == 1:
+            raise
+        _try_directory(directory, tries - 1)
+
+
+def _remove_if_empty(directory: Path) -> None:
+    with suppress(OSError):
+        directory.rmdir()
 
 
 def _version() -> str:

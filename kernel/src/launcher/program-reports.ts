@@ -96,23 +96,28 @@ export class ProgramReports {
 
   /** @returns the page's path; null if there is none. */
   async #write(outcome: ReportOutcome): Promise<string | null> {
-    let directory: string;
-    let problem: string;
-    try {
-      directory = makeReportDirectory(this.#options.output, new Date());
+    // A full disk, most likely, or a directory that has gone. The run must not be lost for that.
+    for (const makeDirectory of [
+      () => makeReportDirectory(this.#options.output, new Date()),
+      makeTemporaryReportDirectory,
+    ]) {
+      let directory: string;
+      try {
+        directory = makeDirectory();
+      } catch (error) {
+        say(`No directory can be made for the report: ${reasonOf(error)}`);
+        continue;
+      }
       const report = await this.#session.report(outcome, directory);
       this.last = report;
-      if (report.filesProblem === null) {
-        return tellReport(report);
+      const page = tellReport(report);
+      if (page !== null) {
+        return page;
       }
-      problem = report.filesProblem;
       removeIfEmpty(directory);
-    } catch (error) {
-      problem = `no directory can be made in ${this.#options.output}: ${reasonOf(error)}`;
     }
-    // A full disk, most likely. The run must not be lost for that.
-    say(problem);
-    const elsewhere = makeTemporaryReportDirectory();
-    return tellReport(await this.#session.report(outcome, elsewhere));
+    const { bundle } = await this.#session.report(outcome, null);
+    say(`The report could not be written anywhere. In short:\n${String(bundle['text/plain'])}`);
+    return null;
   }
 }

@@ -1,14 +1,14 @@
 /** Where a report goes: a new directory, named by the local time, below the one that the user chose. */
-import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 /** Reports of one millisecond: of a signal sent twice. */
 const MOST_TRIES = 1000;
 
 /** Makes it, and those above it. Throws what the system says. */
 export function makeReportDirectory(base: string, now: Date): string {
-  mkdirSync(base, { recursive: true });
+  makeDirectories(resolve(base));
   const name = join(base, localTime(now));
   for (let tries = 1; ; tries++) {
     const path = tries === 1 ? name : `${name}-${tries}`;
@@ -21,6 +21,14 @@ export function makeReportDirectory(base: string, now: Date): string {
         throw error;
       }
     }
+  }
+}
+
+/** By hand: Node's own way never ends where a directory can't be made in one that is there, as in /proc. */
+function makeDirectories(path: string): void {
+  if (!existsSync(path)) {
+    makeDirectories(dirname(path));
+    mkdirSync(path);
   }
 }
 

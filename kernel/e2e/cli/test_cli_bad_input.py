@@ -1,0 +1,155 @@
+"""Whatever names, texts and disks there are: a clear error or a sound report, and never a lost run."""
+
+import os
+import shutil
+import subprocess
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+from programs import FIL, TIMEOUT, bytes_of_lines, only_report, plain, profiled, report_directories, report_in, run
+
+PROGRAM = "held = bytearray(20_000_000)\nprint('ran')\n"
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'`"
+
+
+def temporary(directory: Path) -> Path:
+    place = directory / "temporary"
+    place.mkdir()
+    return place
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"with spaces.py",
+        b"with:colon;and;semicolons.py",
+        b"with\nnewline\tand\ttab.py",
+        b"<img src=x onerror=alert(1)>&\"'.py",
+        b"-starts-with-a-dash.py",
+        "\N{SNOWMAN} \N{RIGHT-TO-LEFT OVERRIDE}.py".encode(),
+        b"not \xff\xfe text.py",
+    ],
+    ids=repr,
+)
+def test_a_script_of_any_name_is_profiled(tmp_path, name):
+    (tmp_path / os.fsdecode(name)).write_text(PROGRAM)
+    arguments = [b"./" + name, b"argument \xff\n"]
+    expected = plain(arguments, tmp_path)
+    done = profiled(arguments, tmp_path)
+    assert done.behaviour == expected.behaviour == (0, b"ran\n", b"")
+    (directory,) = report_directories(tmp_path)
+    held = bytes_of_lines(report_in(directory))
+    assert max(held.values()) >= 20_000_000
+    assert "<img" not in (directory / "index.html").read_text("utf-8").lower()
+    for picture in directory.glob("*.svg"):
+        xml.etree.ElementTree.parse(picture)
+    # One stack a line, however many lines the name has.
+    stacks = (directory / "peak-memory.prof").read_text("utf-8").splitlines()
+    assert all(line.rpartition(" ")[2].isdigit() for line in stacks)
+
+
+def test_names_and_texts_of_code_are_text_in_reports(tmp_path):
+    (tmp_path / "script.py").write_text(
+        f"text = {HOSTILE!r}\n"
+        "code = compile('def f():\\n    global held\\n    held = bytearray(20_000_000)\\nf()', text, 'exec')\n"
+        "exec(code)\n"
+        f"more = bytearray(30_000_000), {HOSTILE!r}\n"
+    )
+    assert profiled(["script.py"], tmp_path).behaviour == (0, b"", b"")
+    (directory,) = report_directories(tmp_path)
+    page = (directory / "index.html").read_text("utf-8")
+    assert "<img" not in page.lower()
+    assert "alert(1)</script>" not in page
+    for picture in directory.glob("*.svg"):
+        assert "<img" not in picture.read_text("utf-8").lower()
+        xml.etree.ElementTree.parse(picture)
+
+
+@pytest.mark.parametrize("name", ["with spaces", "a:b;c", "new\nline", "<b>&", "\N{SNOWMAN}"])
+def test_a_directory_of_any_name_takes_reports_and_holds_fil(tmp_path, name):
+    here = tmp_path / name
+    here.mkdir()
+    (here / "script.py").write_text(PROGRAM)
+    assert run([*FIL, "-o", f"out {name}", "run", "script.py"], here).behaviour == (0, b"ran\n", b"")
+    assert len(list((here / f"out {name}").glob("*/index.html"))) == 1
+
+
+def test_an_output_directory_whose_name_is_no_text_is_refused(tmp_path):
+    (tmp_path / "script.py").write_text(PROGRAM)
+    done = run([*FIL, "-o", b"out \xff", "run", "script.py"], tmp_path)
+    assert (done.status, done.stdout) == (2, b"")
+    assert b"not valid UTF-8" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["a_file", "a_file/below", "/proc/below", "/dev/null"])
+def test_an_output_directory_that_can_not_be_written_is_refused_before_the_program_runs(tmp_path, output):
+    (tmp_path / "a_file").write_text("")
+    (tmp_path / "script.py").write_text(PROGRAM)
+    done = run([*FIL, "-o", output, "run", "script.py"], tmp_path)
+    assert (done.status, done.stdout) == (2, b"")
+    assert output in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_report_whose_directory_became_unusable_is_written_elsewhere(tmp_path):
+    elsewhere = temporary(tmp_path)
+    (tmp_path / "script.py").write_text("open('fil-result', 'w').close()\n" + PROGRAM)
+    done = profiled(["script.py"], tmp_path, TMPDIR=str(elsewhere))
+    assert done.behaviour == (0, b"ran\n", b"")
+    (directory,) = elsewhere.glob("fil-result-*")
+    assert bytes_of_lines(report_in(directory))[("script.py", 2)] >= 20_000_000
+    assert any("No directory can be made" in line for line in done.said)
+    assert any(str(directory) in line for line in done.said)
+
+
+def on_small_disks(directory: Path, mounts: list[Path], command: list[str], **environment: str) -> tuple[int, str, str]:
+    """Runs a command where each mount is a file system of 64 KiB; skips nothing: fails where that can't be made."""
+    lines = [f'mount -t tmpfs -o size=64k tmpfs "{place}"' for place in mounts]
+    script = " && ".join([*lines, 'status=0; "$@" || status=$?', "ls -R fil-result >&2; exit $status"])
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *command],
+        cwd=directory,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_on_a_full_disk_the_report_is_written_elsewhere(tmp_path):
+    elsewhere = temporary(tmp_path)
+    (tmp_path / "fil-result").mkdir()
+    (tmp_path / "script.py").write_text(PROGRAM)
+    status, stdout, stderr = on_small_disks(
+        tmp_path, [tmp_path / "fil-result"], [*FIL, "run", "script.py"], TMPDIR=str(elsewhere)
+    )
+    assert (status, stdout) == (0, "ran\n")
+    assert "no space left on device" in stderr.lower()
+    (directory,) = elsewhere.glob("fil-result-*")
+    assert str(directory) in stderr
+    assert bytes_of_lines(report_in(directory))[("script.py", 1)] >= 20_000_000
+
+
+def test_where_no_disk_has_room_the_report_is_said_in_short(tmp_path):
+    elsewhere = temporary(tmp_path)
+    (tmp_path / "fil-result").mkdir()
+    (tmp_path / "script.py").write_text(PROGRAM)
+    status, stdout, stderr = on_small_disks(
+        tmp_path, [tmp_path / "fil-result", elsewhere], [*FIL, "run", "script.py"], TMPDIR=str(elsewhere)
+    )
+    assert (status, stdout) == (0, "ran\n")
+    assert "script.py:1" in stderr
+    assert "19.1 MiB" in stderr
+
+
+def test_a_directory_with_spaces_and_colons_can_hold_fil_itself(tmp_path):
+    package = Path(__file__).parents[3] / "filprofiler"
+    place = tmp_path / "some place: here"
+    shutil.copytree(package, place / "filprofiler", ignore=shutil.ignore_patterns("labextension", "__pycache__"))
+    (tmp_path / "script.py").write_text(PROGRAM)
+    done = run([*FIL, "run", "script.py"], tmp_path, PYTHONPATH=str(place))
+    assert done.behaviour == (0, b"ran\n", b"")
+    assert only_report(tmp_path)["peakBytes"] >= 20_000_000
