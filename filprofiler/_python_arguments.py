@@ -1,8 +1,13 @@
 """Python's own command line (Modules/getopt.c, Python/initconfig.c), as far as to find the program in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Kind = Literal["file", "module", "command", "stdin"]
+    """`file` is a script, or a directory or archive with a `__main__` module."""
 
 _WITHOUT_VALUE = frozenset("bBdEhiIOPqRsStuvVxJ?")
 _WITH_VALUE = frozenset("WX")
@@ -10,16 +15,16 @@ _LONG_WITH_VALUE = frozenset({"--check-hash-based-pycs"})
 _LONG_WITHOUT_VALUE = frozenset({"--help", "--version", "--help-env", "--help-xoptions", "--help-all"})
 
 
-@dataclass(frozen=True)
 class Program:
     """What a command line of Python runs."""
 
-    kind: Literal["file", "module", "command", "stdin"]
-    """`file` is a script, or a directory or archive with a `__main__` module."""
-    name: str
-    """Its path, its name or its text; `-` for standard input."""
-    options: tuple[str, ...]
-    """What stands before it: options for Python."""
+    # Not a dataclass: that module alone takes as long to load as all of ours.
+    def __init__(self, kind: "Kind", name: str, options: tuple[str, ...]) -> None:
+        self.kind = kind
+        self.name = name
+        """The path, the name or the text; `-` for standard input."""
+        self.options = options
+        """What stands before it: options for Python."""
 
 
 class UnknownOptionError(ValueError):

@@ -8,9 +8,6 @@ import { Command, Option } from 'commander';
 import { addReadingCommands, tellFailure } from './commands/index.js';
 import { reasonOf, StartFailure } from './failure.js';
 import type { BrowserChoice } from './launcher/browser.js';
-import { failToLaunch, launch } from './launcher/launch.js';
-import { runKernel } from './proxy/kernel.js';
-import { serveAsWorker } from './report-job.js';
 
 const program = new Command('fil').description(
   'The part of filprofiler that runs in Node; started by its Python package.',
@@ -23,6 +20,7 @@ program
   .requiredOption('--python <path>', 'Python that has filprofiler and ipykernel')
   .argument('[arguments...]', 'more arguments for ipykernel, after --')
   .action(async (args: readonly string[], options: { readonly connectionFile: string; readonly python: string }) => {
+    const { runKernel } = await import('./proxy/kernel.js');
     process.exit(await runKernel({ ...options, arguments: args }));
   });
 
@@ -51,6 +49,8 @@ program
   .addOption(new Option('--browser <choice>').choices(['auto', 'always', 'never']).default('auto'))
   .option('--max-peak <bytes>', 'most that the program may hold')
   .action(async (options: LaunchArguments) => {
+    // What each command needs is loaded for it alone: a program waits for this one.
+    const { failToLaunch, launch } = await import('./launcher/launch.js');
     await launch({
       ...options,
       child: Number(options.child),
@@ -83,5 +83,7 @@ if (isMainThread) {
   process.on('uncaughtException', fail);
   program.parseAsync().catch(fail);
 } else {
-  serveAsWorker();
+  void import('./report-job.js').then(({ serveAsWorker }) => {
+    serveAsWorker();
+  });
 }

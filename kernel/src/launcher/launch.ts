@@ -35,6 +35,8 @@ export interface LaunchOptions {
 interface Reports {
   /** By which the tracker is told of them. */
   readonly environment: Readonly<Record<string, string>>;
+  /** To be called once the program has been let start: it is not to wait for what this loads. */
+  begin(): Promise<void>;
   /** What the last report of the whole program says; null before there is one. */
   readonly last?: PeakSummary | null;
   /** Writes a report while the program runs, asked for by a signal; null if signals are not for us. */
@@ -48,8 +50,8 @@ export async function launch(options: LaunchOptions): Promise<never> {
   const addon = loadAddon();
   const segment = new addon.Segment(options.segment);
   const reports: Reports = options.trackProgram
-    ? await ProgramReports.begin(addon.environmentNames.trackProgram, { ...options, segment })
-    : await RequestedReports.open(addon, segment, options.child);
+    ? new ProgramReports(addon.environmentNames.trackProgram, { ...options, segment })
+    : new RequestedReports(addon, segment, options.child);
   const ended = new Promise<Ending>((resolve) => {
     addon.superviseChild(options.child, reports.writeNow !== null, (event) => {
       if (event.kind === 'report-asked') {
@@ -66,8 +68,12 @@ export async function launch(options: LaunchOptions): Promise<never> {
     segmentDescriptor: addon.environmentNames.segmentDescriptor,
     environment: { ...reports.environment, [addon.environmentNames.parentPid]: String(process.pid) },
   });
+  const begun = reports.begin();
+  // Told of below: a failure of ours must not end the program.
+  begun.catch(() => undefined);
   const ending = await ended;
   try {
+    await begun;
     await reports.writeLast(ending);
   } catch (error) {
     sayFailure('The report could not be made', error);

@@ -23,26 +23,37 @@ export class ProgramReports {
   readonly environment: Readonly<Record<string, string>>;
   last: PeakSummary | null = null;
   readonly #options: ProgramOptions;
-  readonly #session: Session;
+  #session: Session | null = null;
   /** Reports are made one after the other. */
   #latest: Promise<unknown> = Promise.resolve();
 
-  private constructor(trackProgram: string, options: ProgramOptions, session: Session) {
-    this.environment = { [trackProgram]: '1' };
-    this.#options = options;
-    this.#session = session;
-  }
-
   /**
-   * To be called before the program starts.
+   * To be made before the program starts.
    *
    * @param trackProgram name of the variable by which the tracker is told to begin by itself.
    */
-  static async begin(trackProgram: string, options: ProgramOptions): Promise<ProgramReports> {
+  constructor(trackProgram: string, options: ProgramOptions) {
+    this.environment = { [trackProgram]: '1' };
+    this.#options = options;
+    const shown = wantsBrowser(options.browser) ? ', and opened in a browser' : '';
+    say(
+      `When the program ends, a report of its memory is written into ${options.output}${shown}.\n` +
+        `For a report while it runs: kill -USR2 ${process.pid}`,
+    );
+  }
+
+  /** Begins to look at the program; what is asked for until then comes afterwards. */
+  begin(): Promise<void> {
+    const begun = this.#begin();
+    this.#latest = begun.catch(() => undefined);
+    return begun;
+  }
+
+  async #begin(): Promise<void> {
     const [{ Session }, { VERSION }] = await Promise.all([import('../session.js'), import('../version.js')]);
-    const { segment, child, command, output, browser } = options;
-    const session = new Session({ segment, pid: child, version: VERSION });
-    session.begin({
+    const { segment, child, command } = this.#options;
+    this.#session = new Session({ segment, pid: child, version: VERSION });
+    this.#session.begin({
       type: 'begin',
       id: 0,
       subject: { kind: 'program', command: [...command] },
@@ -52,12 +63,6 @@ export class ProgramReports {
       outputDirectory: null,
       live: false,
     });
-    const shown = wantsBrowser(browser) ? ', and opened in a browser' : '';
-    say(
-      `When the program ends, a report of its memory is written into ${output}${shown}.\n` +
-        `For a report while it runs: kill -USR2 ${process.pid}`,
-    );
-    return new ProgramReports(trackProgram, options, session);
   }
 
   /** The report at the program's end. A program that never began has none: Python has said why. */
@@ -91,11 +96,15 @@ export class ProgramReports {
   }
 
   close(): void {
-    this.#session.giveUp();
+    this.#session?.giveUp();
   }
 
   /** @returns the page's path; null if there is none. */
   async #write(outcome: ReportOutcome): Promise<string | null> {
+    const session = this.#session;
+    if (session === null) {
+      throw new Error('asked for before the program began');
+    }
     // A full disk, most likely, or a directory that has gone. The run must not be lost for that.
     for (const makeDirectory of [
       () => makeReportDirectory(this.#options.output, new Date()),
@@ -108,7 +117,7 @@ export class ProgramReports {
         say(`No directory can be made for the report: ${reasonOf(error)}`);
         continue;
       }
-      const report = await this.#session.report(outcome, directory);
+      const report = await session.report(outcome, directory);
       this.last = report;
       const page = tellReport(report);
       if (page !== null) {
@@ -116,7 +125,7 @@ export class ProgramReports {
       }
       removeIfEmpty(directory);
     }
-    const { bundle } = await this.#session.report(outcome, null);
+    const { bundle } = await session.report(outcome, null);
     say(`The report could not be written anywhere. In short:\n${String(bundle['text/plain'])}`);
     return null;
   }

@@ -13,64 +13,52 @@ export class RequestedReports {
   /** Signals are the program's. */
   readonly writeNow = null;
   readonly environment: Readonly<Record<string, string>>;
-  readonly #session: Session;
-  readonly #endpoint: ControlEndpoint;
-  readonly #directory: string;
+  readonly #segment: Segment;
+  readonly #child: number;
+  readonly #directory = choosePrivateDirectory();
   readonly #watchdog: Watchdog;
+  readonly #address = `ipc://${join(this.#directory, 'control')}`;
+  readonly #key = randomBytes(32).toString('hex');
+  #session: Session | null = null;
+  #endpoint: ControlEndpoint | null = null;
 
-  private constructor(
-    environment: Readonly<Record<string, string>>,
-    session: Session,
-    endpoint: ControlEndpoint,
-    directory: string,
-    watchdog: Watchdog,
-  ) {
-    this.environment = environment;
-    this.#session = session;
-    this.#endpoint = endpoint;
-    this.#directory = directory;
-    this.#watchdog = watchdog;
+  /** To be made before the program starts. */
+  constructor(addon: Addon, segment: Segment, child: number) {
+    this.#segment = segment;
+    this.#child = child;
+    this.#watchdog = startWatchdog(this.#directory);
+    try {
+      makePrivateDirectory(this.#directory);
+    } catch (error) {
+      // Whatever stands there is not ours to remove.
+      this.#watchdog.dismiss();
+      throw error;
+    }
+    const { controlEndpoint, controlKey } = addon.environmentNames;
+    this.environment = { [controlEndpoint]: this.#address, [controlKey]: this.#key };
   }
 
-  /** Opens the control endpoint. To be called before the program starts. */
-  static async open(addon: Addon, segment: Segment, child: number): Promise<RequestedReports> {
+  /** Opens the control endpoint. A program that asks before waits until it is there. */
+  async begin(): Promise<void> {
     const [{ ControlEndpoint }, { Session }, { VERSION }] = await Promise.all([
       import('../control.js'),
       import('../session.js'),
       import('../version.js'),
     ]);
-    const directory = choosePrivateDirectory();
-    const watchdog = startWatchdog(directory);
-    try {
-      makePrivateDirectory(directory);
-    } catch (error) {
-      // Whatever stands there is not ours to remove.
-      watchdog.dismiss();
-      throw error;
-    }
-    const session = new Session({ segment, pid: child, version: VERSION });
-    const address = `ipc://${join(directory, 'control')}`;
-    const key = randomBytes(32).toString('hex');
-    const endpoint = await ControlEndpoint.open(address, key, (request) => session.handle(request));
-    const { controlEndpoint, controlKey } = addon.environmentNames;
-    return new RequestedReports(
-      { [controlEndpoint]: address, [controlKey]: key },
-      session,
-      endpoint,
-      directory,
-      watchdog,
-    );
+    const session = new Session({ segment: this.#segment, pid: this.#child, version: VERSION });
+    this.#session = session;
+    this.#endpoint = await ControlEndpoint.open(this.#address, this.#key, (request) => session.handle(request));
   }
 
   /** The report of a call that the program did not live to see the end of. */
   async writeLast(ending: Ending): Promise<void> {
-    if (this.#session.running?.outputDirectory) {
+    if (this.#session?.running?.outputDirectory) {
       tellReport(await this.#session.end(outcomeOf(ending)));
     }
   }
 
   close(): void {
-    this.#endpoint.close();
+    this.#endpoint?.close();
     removePrivateDirectory(this.#directory);
     this.#watchdog.dismiss();
   }
