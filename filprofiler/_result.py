@@ -18,6 +18,8 @@ class ProfileResult:
     def __init__(self, bundle: Mapping[str, Any], files: list[str]) -> None:
         """Takes the answer to the end of a profile: a MIME bundle, and the absolute paths of the files."""
         self._envelope: Mapping[str, Any] = bundle[REPORT_MIME_TYPE]
+        self.summary = str(bundle["text/plain"])
+        """The peak and the lines that held most of it, in words; less than a kilobyte."""
         self.files: tuple[Path, ...] = tuple(map(Path, files))
         """The report's files, absolute; none if no directory was given."""
 
