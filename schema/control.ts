@@ -24,6 +24,8 @@ export const ProfileRequest = z.object({
   title: z.optional(z.string()),
   /** A directory for the report's files, in the terms of the kernel's process. */
   output: z.optional(z.string()),
+  /** What the cell may hold, as `4GiB`. */
+  limit: z.optional(z.string()),
   /** Whether nothing is displayed. */
   quiet: z.optional(z.boolean()),
   /** Whether the cell shows how it is going while it runs; the server's setting if absent. */

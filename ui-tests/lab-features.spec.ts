@@ -414,6 +414,16 @@ test.describe('settings', () => {
     await expect(bars(0)).toHaveCount(0);
   });
 
+  test('decide where reports are written', async () => {
+    await save({ reportDirectory: 'written reports' });
+    writeCells('settings.ipynb', ['data = bytearray(5_000_000)'], 'filprofile');
+    await openInLab(page, 'settings.ipynb');
+    await kernelIdle(page);
+    await profileCell(0);
+    await expect(cells.nth(0)).toContainText(/The report is also in .*written reports/);
+    await command(page, 'kernelmenu:shutdown').catch(() => undefined);
+  });
+
   test('decide how large a report may be', async () => {
     await save({ largestReport: 1 });
     writeReports('settings.ipynb', [largeReport(20_000), fixture('small')]);

@@ -28,13 +28,13 @@ test('Lab starts less than 50 ms later with the extension', async ({ browser }) 
       }
     }
   }
-  const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+  // The least disturbed ones: all else that a machine does only adds.
   const [elapsed, work] = (['elapsed', 'work'] as const).map((of) => {
-    const [ours, theirs] = [median(starts.with.map((s) => s[of])), median(starts.without.map((s) => s[of]))];
+    const [ours, theirs] = [Math.min(...starts.with.map((s) => s[of])), Math.min(...starts.without.map((s) => s[of]))];
     return { ratio: ours / theirs, difference: ours - theirs };
   });
   const say = (of: typeof work): string => `${of?.ratio.toFixed(3)} times (${of?.difference.toFixed(0)} ms)`;
-  console.log(`Lab's start with the extension, median of ${PAIRS}: ${say(elapsed)} the time, ${say(work)} the work`);
+  console.log(`Lab's start with the extension, least of ${PAIRS}: ${say(elapsed)} the time, ${say(work)} the work`);
   expect(work?.difference).toBeLessThan(MOST_MILLISECONDS);
 });
 

@@ -86,7 +86,13 @@ async function profile(
   if (panel.content.model?.readOnly === true || !(await kernels.ensure(panel))) {
     return;
   }
-  const request = { profile: true, live: settings.hasLiveView } satisfies ProfileRequest;
+  const { hasLiveView, reportDirectory, cellLimit } = settings;
+  const request = {
+    profile: true,
+    live: hasLiveView,
+    ...(reportDirectory === '' ? {} : { output: reportDirectory }),
+    ...(cellLimit === '' ? {} : { limit: cellLimit }),
+  } satisfies ProfileRequest;
   const metadata = { [REQUEST_METADATA]: request, recordTiming: panel.content.notebookConfig.recordTiming };
   for (const cell of cells) {
     if (!(cell instanceof CodeCell) || cell.isDisposed) {

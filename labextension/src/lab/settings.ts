@@ -13,6 +13,10 @@ export class Settings {
   isFolded = true;
   hasBars = true;
   hasLiveView = true;
+  /** A directory of the kernel's for the reports' files; empty for none. */
+  reportDirectory = '';
+  /** What a profiled cell may hold, as `4GiB`; empty for all there is. */
+  cellLimit = '';
   readonly #changed = new Signal<this, undefined>(this);
 
   /** Some value is another one now. */
@@ -23,12 +27,15 @@ export class Settings {
   /** Takes over a user's values, now and whenever they change. */
   follow(settings: ISettingRegistry.ISettings): void {
     const take = (): void => {
-      const { units, defaultView, foldLibraries, barsInEditor, liveView, largestReport } = settings.composite;
+      const { units, defaultView, foldLibraries, barsInEditor, liveView, largestReport, reportDirectory, cellLimit } =
+        settings.composite;
       useUnits(units === 'decimal' ? 'decimal' : 'binary');
       this.defaultView = TABS.find((tab) => tab === defaultView) ?? 'flamegraph';
       this.isFolded = foldLibraries !== false;
       this.hasBars = barsInEditor !== false;
       this.hasLiveView = liveView !== false;
+      this.reportDirectory = typeof reportDirectory === 'string' ? reportDirectory.trim() : '';
+      this.cellLimit = typeof cellLimit === 'string' ? cellLimit.trim() : '';
       if (typeof largestReport === 'number') {
         useLargestReport(largestReport);
       }
