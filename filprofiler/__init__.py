@@ -9,7 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["load_ipython_extension", "unload_ipython_extension"]
+    from filprofiler._result import ProfileResult
+
+__all__ = ["cell_profile", "last_profile", "load_ipython_extension", "profiles", "unload_ipython_extension"]
 
 
 def __getattr__(name: str) -> str:
@@ -19,6 +21,35 @@ def __getattr__(name: str) -> str:
         return version("filprofiler")
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+def last_profile() -> "ProfileResult":
+    """The latest profile of this process: of a cell, a line, or a call of `filprofiler.api`.
+
+    Raises:
+        LookupError: if nothing was profiled yet.
+    """
+    from filprofiler._result import last_profile
+
+    return last_profile()
+
+
+def cell_profile(cell: int | str) -> "ProfileResult":
+    """The latest profile of a cell: by the n of its `In [n]`, or by its id in the notebook.
+
+    Raises:
+        LookupError: if there is none, naming those that there are.
+    """
+    from filprofiler._result import cell_profile
+
+    return cell_profile(cell)
+
+
+def profiles() -> "list[ProfileResult]":
+    """The profiles of this process, the latest last; of very many, the latest hundred."""
+    from filprofiler._result import profiles
+
+    return profiles()
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:

@@ -42,13 +42,25 @@ class Report(TypedDict):
     filesProblem: str | None
 
 
+class LineRecord(TypedDict):
+    """A line of a report's program; see `schema/control.ts`."""
+
+    file: str
+    line: int
+    function: str
+    source: str
+    bytes: int
+    totalBytes: int
+
+
 class _Reply(TypedDict):
-    type: Literal["ok", "refused", "report"]
+    type: Literal["ok", "refused", "report", "lines", "saved"]
     id: int
     reason: NotRequired[str]
     bundle: NotRequired[dict[str, Any]]
     files: NotRequired[list[str]]
     filesProblem: NotRequired[str | None]
+    lines: NotRequired[list[LineRecord]]
 
 
 class ControlError(RuntimeError):
@@ -120,6 +132,22 @@ class ControlClient:
             "files": reply.get("files", []),
             "filesProblem": reply.get("filesProblem"),
         }
+
+    def lines(self, envelope: Mapping[str, object]) -> list[LineRecord]:
+        """Which lines held what in a report that :meth:`end` returned before.
+
+        Raises:
+            ControlError: if the proxy does not tell.
+        """
+        return self._ask({"type": "lines", "report": envelope}, REPORT_SECONDS).get("lines", [])
+
+    def save(self, envelope: Mapping[str, object], path: str) -> list[str]:
+        """Writes such a report into a file or, all files of it, into a directory. Returns their paths.
+
+        Raises:
+            ControlError: if it can't be written, with the reason.
+        """
+        return self._ask({"type": "save", "report": envelope, "path": path}, REPORT_SECONDS).get("files", [])
 
     def _ask(self, message: dict[str, object], seconds: float) -> _Reply:
         if os.getpid() != self._pid:

@@ -7,6 +7,7 @@ from types import CodeType
 
 from filprofiler import _control, _tracker
 from filprofiler._control import CellSource, Outcome, Report
+from filprofiler._result import ProfileResult, remember
 from filprofiler._thread_pools import limit_to_one_thread
 
 
@@ -115,7 +116,9 @@ class Profile:
         """
         try:
             self.stop()
-            return self._client.end(outcome, None if observe is None else _observed(observe))
+            report = self._client.end(outcome, None if observe is None else _observed(observe))
+            remember(ProfileResult(report["bundle"], report["files"]))
+            return report
         except (_control.ControlError, _tracker.TrackerError) as error:
             raise ProfilingError(str(error)) from error
         finally:

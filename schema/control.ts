@@ -8,7 +8,7 @@
  */
 import * as z from 'zod/mini';
 import { Observed } from './observed.js';
-import { Subject } from './report.js';
+import { ReportEnvelope, Subject } from './report.js';
 
 /** Raised whenever either side would misunderstand the other. */
 export const CONTROL_VERSION = 2;
@@ -44,6 +44,22 @@ export const CellSource = z.object({
   source: z.string(),
 });
 export type CellSource = z.infer<typeof CellSource>;
+
+/** A line of a report's program, for tables. Ordered by `bytes`, most first; together they are the peak. */
+export const LineRecord = z.object({
+  /** `Cell [7]` or a path; empty for memory of no line. */
+  file: z.string(),
+  /** From 1; 0 where there is none. */
+  line: z.int().check(z.minimum(0)),
+  /** Qualified name; for memory of no line what it is. */
+  function: z.string(),
+  source: z.string(),
+  /** Held at the peak by the line itself and, for the user's own lines, by what it called in libraries. */
+  bytes: z.int().check(z.minimum(0)),
+  /** By the line and everything that it called. */
+  totalBytes: z.int().check(z.minimum(0)),
+});
+export type LineRecord = z.infer<typeof LineRecord>;
 
 export const ControlRequest = z.discriminatedUnion('type', [
   /** First message of a process: who it is. Answered by `ok`, or by `refused` with a reason to show the user. */
@@ -81,6 +97,16 @@ export const ControlRequest = z.discriminatedUnion('type', [
     /** Absent where there is nobody to ask, as in a program without cells. */
     observed: z.optional(Observed),
   }),
+  /** Which lines held what in a report that was answered before. Answered by `lines`. */
+  z.object({ type: z.literal('lines'), id, report: ReportEnvelope }),
+  /** Writes such a report into a file, by whose name its form is known, or all files into a directory. Answered by `saved`. */
+  z.object({
+    type: z.literal('save'),
+    id,
+    report: ReportEnvelope,
+    /** Absolute. */
+    path: z.string(),
+  }),
 ]);
 export type ControlRequest = z.infer<typeof ControlRequest>;
 
@@ -97,5 +123,7 @@ export const ControlReply = z.discriminatedUnion('type', [
     /** Why files that were asked for were not written; a sentence for the user, null if all is well. */
     filesProblem: z.nullable(z.string()),
   }),
+  z.object({ type: z.literal('lines'), id, lines: z.array(LineRecord) }),
+  z.object({ type: z.literal('saved'), id, files: z.array(z.string()) }),
 ]);
 export type ControlReply = z.infer<typeof ControlReply>;

@@ -74,7 +74,13 @@ def test_requests_fit_the_schema(client, proxy):
     proxy.answers = [{"type": "report", "bundle": {"text/plain": "report"}, "files": [], "filesProblem": None}]
     assert client.end("completed")["bundle"] == {"text/plain": "report"}
     client.cancel()
-    assert [request["type"] for request in proxy.requests] == ["hello", "begin", "end", "cancel"]
+    envelope = {"version": 1, "encoding": "gzip+base64", "peakBytes": 1, "data": ""}
+    line = {"file": "", "line": 0, "function": "f", "source": "", "bytes": 1, "totalBytes": 1}
+    proxy.answers = [{"type": "lines", "lines": [line]}, {"type": "saved", "files": ["/report.html"]}]
+    assert client.lines(envelope) == [line]
+    assert client.save(envelope, "/report.html") == ["/report.html"]
+    kinds = [request["type"] for request in proxy.requests]
+    assert kinds == ["hello", "begin", "end", "cancel", "lines", "save"]
     definitions = SCHEMA.get("$defs", {})
     for request in proxy.requests:
         jsonschema.validate(request, {**definitions["ControlRequest"], "$defs": definitions})

@@ -14,6 +14,7 @@ import { perform, type ReportOutput } from './report-job.js';
 import { displayableSubject, displayableTitle, type ReportContext } from './report/build.js';
 import { LiveLines } from './report/live-lines.js';
 import { ResidentMemory } from './resident.js';
+import { lineRecords, saveReport, unpackReport } from './stored-report.js';
 import { Timeline } from './timeline.js';
 
 type Begin = Extract<ControlRequest, { type: 'begin' }>;
@@ -66,6 +67,10 @@ export class Session {
       case 'cancel':
         this.giveUp();
         return { type: 'ok', id: request.id };
+      case 'lines':
+        return { type: 'lines', id: request.id, lines: lineRecords(unpackReport(request.report)) };
+      case 'save':
+        return { type: 'saved', id: request.id, files: saveReport(unpackReport(request.report), request.path) };
       case 'end':
         return replyOf(request.id, await this.end({ kind: request.outcome }, request.observed));
     }
