@@ -14,6 +14,9 @@ import type { Settings } from './settings.js';
 export const PROFILE_CELL = 'filprofiler:profile-cell';
 export const PROFILE_ALL = 'filprofiler:profile-all';
 
+/** How Lab says that the kernel of a request is gone, which its own commands pass over, too. */
+const CANCELED = 'Canceled';
+
 export interface ProfileCommandsOptions {
   readonly app: JupyterFrontEnd;
   readonly tracker: INotebookTracker;
@@ -98,7 +101,16 @@ async function profile(
     if (!(cell instanceof CodeCell) || cell.isDisposed) {
       continue;
     }
-    const reply = await CodeCell.execute(cell, panel.sessionContext, metadata);
+    let reply: Awaited<ReturnType<typeof CodeCell.execute>>;
+    try {
+      reply = await CodeCell.execute(cell, panel.sessionContext, metadata);
+    } catch (error) {
+      if (error instanceof Error && error.message.startsWith(CANCELED)) {
+        // The kernel was restarted or shut down meanwhile: the reader knows.
+        return;
+      }
+      throw error;
+    }
     if (reply !== undefined && reply.content.status !== 'ok') {
       return;
     }
