@@ -116,7 +116,7 @@ export function page({ times, memory, curves, pyperformance }) {
       `\`npm run bench -- times\`. ${when(times)}`,
       timesTable(times.rows),
       `CPU time (user and system, all threads) of the workload as a ratio to plain Python; less is better. Each measurement is a process of its own, in turns; the figure is the least of ${times.rounds} rounds, of ${times.peerRounds} for the other profilers. All have imported the same modules and collected garbage before the time starts. What a profiler does before and after the workload, such as writing its report, is not counted. memray runs with \`trace_python_allocators=True\`, as Fil counts Python's own objects too.`,
-      'The workloads are in [benchmarks/workloads.py](../benchmarks/workloads.py).',
+      'The workloads are in `benchmarks/workloads.py`.',
     );
   }
   if (memory !== undefined) {

@@ -1,7 +1,7 @@
 /** The format, lint and type checks, which `npm run lint`, `npm run format` and `npm test` share. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { ROOT, VENV, at } from './paths.mjs';
+import { PYTHON, ROOT, VENV, at } from './paths.mjs';
 import { filesBelow } from './steps.mjs';
 
 /** @param {string} name of a tool in .venv */
@@ -14,6 +14,18 @@ const PRETTIER_FILES = '**/*.{ts,mjs,js,css,json}';
 
 /** Files of the tracker and the addon that clang-format lays out. */
 const cppFiles = () => filesBelow(at('native')).filter((file) => /\.(cpp|hpp|h|c)$/.test(file) && existsSync(file));
+
+/** Builds the documentation; a link that leads nowhere, or a page that no menu has, fails. Needs no network. */
+export const DOCS_COMMAND = () => [
+  PYTHON,
+  '-m',
+  'mkdocs',
+  'build',
+  '--strict',
+  '--quiet',
+  '--config-file',
+  at('mkdocs.yml'),
+];
 
 /**
  * @typedef {object} Check
@@ -50,4 +62,5 @@ export const CHECKS = [
     command: () => [inVenv('clang-format'), '--dry-run', '--Werror', ...cppFiles()],
     fix: () => [inVenv('clang-format'), '-i', ...cppFiles()],
   },
+  { name: 'documentation', command: DOCS_COMMAND },
 ];
