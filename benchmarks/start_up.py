@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/start_up.py [ROUNDS]
 
-The difference of the medians, and of the fastest runs, is the added time; other work on the machine makes it look larger.
+The difference of the medians, and of the fastest runs, is the added time; other work on the machine makes it look
+larger.
 """
 
 import statistics
