@@ -59,6 +59,42 @@ function idOf(data: unknown): number {
   return typeof id === 'number' && Number.isSafeInteger(id) && id >= 0 ? id : 0;
 }
 
+/**
+ * Refuses what was said before: each connection greets first, with a greeting of its own, and counts its requests upwards. So whoever
+ * has overheard signed requests can't say them again.
+ */
+export class Order {
+  /** Greetings that were accepted. */
+  readonly #greetings = new Set<string>();
+  /** Id of each connection's latest request. */
+  readonly #latest = new Map<string, number>();
+
+  /**
+   * Why a request is not to be handled; null if it is.
+   *
+   * @param connection that it came over, as the socket names it.
+   */
+  refusal(connection: string, request: ControlRequest): string | null {
+    const latest = this.#latest.get(connection);
+    if (request.type === 'hello') {
+      const greeting = JSON.stringify(request);
+      if (this.#greetings.has(greeting)) {
+        return REPEATED;
+      }
+      this.#greetings.add(greeting);
+    } else if (latest === undefined) {
+      return "Fil's kernel does not know who asks: a connection begins with a hello.";
+    }
+    if (latest !== undefined && request.id <= latest) {
+      return REPEATED;
+    }
+    this.#latest.set(connection, request.id);
+    return null;
+  }
+}
+
+const REPEATED = 'Fil got a request that was made before, which it does not answer twice.';
+
 export class ControlEndpoint {
   readonly #socket: Router;
 
@@ -80,9 +116,16 @@ export class ControlEndpoint {
   }
 
   async #serve(signer: Signer, handle: ControlHandler): Promise<void> {
+    const order = new Order();
     for await (const [sender, ...frames] of this.#socket) {
-      const reply = await answer(frames, signer, handle);
-      if (reply !== null && sender !== undefined && !this.#socket.closed) {
+      if (sender === undefined) {
+        continue;
+      }
+      const reply = await answer(frames, signer, (request) => {
+        const reason = order.refusal(sender.toString('latin1'), request);
+        return reason === null ? handle(request) : { type: 'refused', id: request.id, reason };
+      });
+      if (reply !== null && !this.#socket.closed) {
         await this.#socket.send([sender, ...reply]);
       }
     }
