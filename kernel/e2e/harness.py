@@ -184,7 +184,11 @@ class Kernel:
 @contextmanager
 def started(name: str = KERNEL, **options: Any) -> Iterator[Kernel]:
     """A kernel that is shut down afterwards."""
-    settings = {key: options.pop(key) for key in ("transport", "transport_encryption", "ip") if key in options}
+    settings = {
+        key: options.pop(key)
+        for key in ("transport", "transport_encryption", "ip", "kernel_spec_manager")
+        if key in options
+    }
     manager = KernelManager(kernel_name=name, **settings)
     manager.start_kernel(**options)
     client = manager.client()

@@ -11,12 +11,17 @@ const SOCKET_PATH_LIMIT = 108;
 const RANDOM_BYTES = 8;
 const LONGEST_NAME = `/fil-${'x'.repeat(2 * RANDOM_BYTES)}/control`;
 
+/** Separate the names in LD_PRELOAD, in which the directory may stand. */
+const SEPARATORS = /[\s:]/;
+
 /**
- * Where it will be: under the system's directory for temporary files, or under /tmp where that has too long a name for sockets. Known
- * before it exists, so that whoever removes it after a sudden death can be told first.
+ * Where it will be: under the system's directory for temporary files, or under /tmp where that has a name too long for sockets or one
+ * that can't be preloaded from. Known before it exists, so that whoever removes it after a sudden death can be told first.
  */
 export function choosePrivateDirectory(): string {
-  const base = Buffer.byteLength(tmpdir() + LONGEST_NAME) < SOCKET_PATH_LIMIT ? tmpdir() : '/tmp';
+  const wanted = tmpdir();
+  const isFit = Buffer.byteLength(wanted + LONGEST_NAME) < SOCKET_PATH_LIMIT && !SEPARATORS.test(wanted);
+  const base = isFit ? wanted : '/tmp';
   return join(base, `fil-${randomBytes(RANDOM_BYTES).toString('hex')}`);
 }
 
