@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
-import { curvesTable, memoryTable, page, timesTable } from './lib/benchmark-page.mjs';
+import { curvesTable, kernelPart, memoryTable, page, timesTable } from './lib/benchmark-page.mjs';
 import { MODES, PEERS, PEER_PYTHON, isPeer, measure, measureAll, measurePoint } from './lib/benchmark.mjs';
 import { PYTHON, at, shown } from './lib/paths.mjs';
 import { Failure, run, script } from './lib/process.mjs';
@@ -212,7 +212,8 @@ await script(async () => {
       const log = at('build', 'logs', 'bench-plot.log');
       await run(PEER_PYTHON, [at('benchmarks', 'plot.py'), resultFile('curves'), at('docs', 'images')], { log });
     }
-    writeFileSync(at('docs', 'benchmarks.md'), page(results));
+    const file = at('docs', 'benchmarks.md');
+    writeFileSync(file, page(results) + kernelPart(readFileSync(file, 'utf8')));
     console.log(`Written to ${shown(at('docs', 'benchmarks.md'))}.`);
   }
 });

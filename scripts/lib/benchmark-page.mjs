@@ -19,7 +19,7 @@ const COLUMNS = /** @type {const} */ ({
 });
 
 /** @param {string[][]} rows the first is the heading */
-function markdown(rows) {
+export function markdown(rows) {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const lines = rows.map((row) => {
     const cells = row.map((cell, column) =>
@@ -147,4 +147,18 @@ export function page({ times, memory, curves, pyperformance }) {
     );
   }
   return `${parts.join('\n\n')}\n`;
+}
+
+const KERNEL_MARK = '<!-- kernel -->';
+
+/** The end of the page, which `npm run bench:kernel` writes, as it stands. @param {string} text of the page */
+export function kernelPart(text) {
+  const start = text.indexOf(KERNEL_MARK);
+  return start < 0 ? '' : `\n${text.slice(start)}`;
+}
+
+/** The page with another such end. @param {string} text of the page @param {string} part */
+export function withKernelPart(text, part) {
+  const rest = text.slice(0, text.length - Math.max(0, kernelPart(text).length - 1));
+  return `${rest.trimEnd()}\n\n${KERNEL_MARK}\n\n${part}\n`;
 }
