@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from filprofiler import _tracker
 
 if TYPE_CHECKING:
+    import zmq
     from ipykernel.kernelapp import IPKernelApp
 
 
@@ -35,6 +36,7 @@ def main() -> None:
     sys.argv = [launcher.origin if launcher and launcher.origin else sys.argv[0], "-f", client_file, *arguments[2:]]
 
     app = IPKernelApp.instance()
+    _lose_no_output(app)
     app.initialize(arguments)
     _show_client_connection(app, client_file)
     # Not by the option --ext, which would replace extensions that the user's configuration names.
@@ -55,6 +57,18 @@ def check_tracker() -> None:
     except _tracker.TrackerError as reason:
         sys.stderr.write(f"Fil: {reason}\n")
         sys.exit(1)
+
+
+def _lose_no_output(app: "IPKernelApp") -> None:
+    """Lets output wait for a proxy that gets no processor time: ipykernel's socket drops it from 1,000 messages on."""
+    init_iopub = app.init_iopub
+
+    def unlimited(context: "zmq.Context[zmq.Socket[bytes]]") -> None:
+        # Of the sockets that this context makes from now on; one that exists keeps its limit.
+        context.sndhwm = 0
+        init_iopub(context)
+
+    app.init_iopub = unlimited
 
 
 def _show_client_connection(app: "IPKernelApp", client_file: str) -> None:

@@ -26,6 +26,19 @@ def test_fifty_thousand_messages_reach_a_client_that_reads_late(own_kernel):
     assert shown == [str(n) for n in range(MANY)]
 
 
+def test_messages_wait_for_a_proxy_that_gets_no_processor_time(own_kernel):
+    code = "from IPython.display import display\nfor n in range(10_000): display({'text/plain': f'{n}'}, raw=True)"
+    proxy = own_kernel.proxy
+    request = own_kernel.client.execute(f"print('ready', flush=True)\nimport time; time.sleep(0.3)\n{code}")
+    while own_kernel.client.get_iopub_msg(timeout=10)["msg_type"] != "stream":
+        pass
+    proxy.suspend()
+    time.sleep(3)
+    proxy.resume()
+    shown = [c["data"]["text/plain"] for c in own_kernel.collect(request, timeout=60).contents("display_data")]
+    assert shown == [str(n) for n in range(10_000)]
+
+
 def test_a_hundred_megabytes_pass_to_the_client(kernel):
     result = kernel.run(f"from IPython.display import HTML\nHTML('x' * {LARGE})", timeout=100)
     assert len(result.contents("execute_result")[0]["data"]["text/html"]) == LARGE
