@@ -29,7 +29,6 @@ def split_arguments(arguments: list[str]) -> tuple[str, list[str]]:
     if len(arguments) == 2 and arguments[0] == "-f":
         # As Jupyter writes it. What follows takes 10 ms to load, of each start.
         return arguments[1], []
-    import argparse
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-f", "--f", dest="file")
