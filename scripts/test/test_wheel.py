@@ -11,6 +11,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SCRIPT = """
+from pathlib import Path
+
+def hold():
+    return bytearray(30_000_000)
+
+held = hold()
+print(len(held))
+"""
+
+API_PROGRAM = """
+from filprofiler import api
+
+print(api.measure(bytearray, 20_000_000).profile.peak_bytes)
+"""
+
 NOTEBOOK_PROGRAM = """
 import nbformat
 from nbclient import NotebookClient
@@ -49,11 +65,24 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def supported_pythons() -> dict[str, Path]:
+    """The running Python and pyenv's, by their versions as far as they matter."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = {f"3.{sys.version_info.minor}": Path(sys.executable)}
+    for minor in range(11, 16):
+        for python in sorted(pyenv.glob(f"3.{minor}.*/bin/python3")):
+            found.setdefault(f"3.{minor}", python)
+    return found
+
+
+PYTHONS = supported_pythons()
+
+
+@pytest.fixture(scope="module", params=PYTHONS)
+def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Path of the Python of an environment with the wheel and a notebook client."""
     place = tmp_path_factory.mktemp("clean") / "venv"
-    run(sys.executable, "-m", "venv", place, cwd=place.parent)
+    run(PYTHONS[request.param], "-m", "venv", place, cwd=place.parent)
     python = place / "bin" / "python"
     constraints = ROOT / "scripts" / "python-constraints.txt"
     run(python, "-m", "pip", "install", "-q", wheel, "nbclient", "-c", constraints, cwd=place.parent)
@@ -116,3 +145,36 @@ def test_a_cell_is_profiled_with_the_node_that_pip_brought(installed: Path) -> N
 def test_the_command_says_its_version(installed: Path) -> None:
     version = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["version"]
     assert version in run(installed.parent / "fil-profile", "--version", cwd=installed.parent)
+
+
+def test_a_program_is_profiled_from_its_environment_alone(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    assert run(installed.parent / "fil-profile", "run", "script.py", cwd=tmp_path) == "30000000\n"
+    (report,) = (tmp_path / "fil-result").glob("*/profile.json")
+    assert 30_000_000 <= json.loads(report.read_text("utf-8"))["peakBytes"] < 35_000_000
+    assert "script.py:5" in run(installed, "-m", "filprofiler", "report", "--text", report, cwd=tmp_path)
+
+
+def test_the_api_measures_from_its_environment_alone(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(API_PROGRAM)
+    peak = int(run(installed.parent / "fil-profile", "python", "program.py", cwd=tmp_path))
+    assert 20_000_000 <= peak < 20_100_000
+
+
+def test_uninstalling_leaves_nothing(wheel: Path, tmp_path: Path) -> None:
+    place = tmp_path / "venv"
+    run(sys.executable, "-m", "venv", place, cwd=tmp_path)
+    python = place / "bin" / "python"
+    # What pip leaves of itself is not ours.
+    run(python, "-m", "pip", "--version", cwd=tmp_path)
+
+    def files() -> set[Path]:
+        return {path for path in place.rglob("*") if "__pycache__" not in path.parts and "pip" not in path.parts}
+
+    before = files()
+    run(python, "-m", "pip", "install", "-q", "--no-deps", wheel, cwd=tmp_path)
+    run(place / "bin" / "fil-profile", "--version", cwd=tmp_path)
+    assert len(files()) > len(before) + 50
+    run(python, "-m", "pip", "uninstall", "-q", "-y", "filprofiler", cwd=tmp_path)
+    # Pip leaves the empty directories of share/ behind.
+    assert {path for path in files() - before if not path.is_dir()} == set()
