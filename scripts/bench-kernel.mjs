@@ -89,5 +89,5 @@ Written by \`npm run bench:kernel -- --write\` on ${new Date().toISOString().sli
 ${table}
 
 The last two are the proxy's own. Both kernels run at the same time and take turns: ${roundTripSeconds.rounds} cells each until their reply, ${startSeconds.rounds} starts each, and the
-least of ${floodSeconds.rounds} rounds of output each, until all of it has arrived. The measurements are in [benchmarks/kernel.py](../benchmarks/kernel.py).`;
+least of ${floodSeconds.rounds} rounds of output each, until all of it has arrived. The measurements are in \`benchmarks/kernel.py\`.`;
 }
