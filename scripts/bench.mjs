@@ -1,11 +1,12 @@
 /**
  * `npm run bench [-- PART... --quick --write --only NAME]`: what Fil costs, off and on, beside Fil 2024.11 and memray. Parts: `times` and
  * `memory` (without names, these two), `curves`, `pyperformance`; `all` for all four. Each keeps its figures in output/bench-PART.json;
- * `--write` makes docs/benchmarks.md of what is there. `--quick` measures each once.
+ * `--page` measures nothing; `--write` makes docs/benchmarks.md of what is there. `--rounds N` (of the peers: a third), `--quick` for one.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { curvesTable, kernelPart, memoryTable, page, timesTable } from './lib/benchmark-page.mjs';
 import { MODES, PEERS, PEER_PYTHON, isPeer, measure, measureAll, measurePoint } from './lib/benchmark.mjs';
 import { PYTHON, at, shown } from './lib/paths.mjs';
@@ -60,7 +61,7 @@ function progress(all) {
   };
 }
 
-/** @typedef {{ quick: boolean, only: string | undefined }} Options */
+/** @typedef {{ rounds: number | undefined, only: string | undefined }} Options */
 
 /**
  * @param {'time' | 'memory'} kind @param {readonly string[]} names @param {{ rounds: number, peerRounds: number }} rounds
@@ -79,19 +80,19 @@ async function table(kind, names, { rounds, peerRounds }) {
 }
 
 /** @param {Options} options @returns {Promise<Measured>} */
-async function times({ quick, only }) {
+async function times({ rounds = 9, only }) {
   const names = (await workloadNames('WORKLOADS')).filter((name) => only === undefined || name.includes(only));
   if (names.length === 0) {
     throw new Failure(`No workload's name contains "${only}". They are in benchmarks/workloads.py.`);
   }
-  const rounds = quick ? { rounds: 1, peerRounds: 1 } : { rounds: 9, peerRounds: 3 };
-  return { ...rounds, rows: await table('time', names, rounds) };
+  const both = { rounds, peerRounds: Math.ceil(rounds / 3) };
+  return { ...both, rows: await table('time', names, both) };
 }
 
 /** @param {Options} options @returns {Promise<Measured>} */
-async function memory({ quick }) {
-  const rounds = quick ? { rounds: 1, peerRounds: 1 } : { rounds: 3, peerRounds: 2 };
-  return { ...rounds, rows: await table('memory', await workloadNames('IN_MEMORY'), rounds) };
+async function memory({ rounds = 3 }) {
+  const both = { rounds, peerRounds: rounds };
+  return { ...both, rows: await table('memory', await workloadNames('IN_MEMORY'), both) };
 }
 
 /** What is counted, at which points. */
@@ -103,8 +104,7 @@ const POINTS = /** @type {const} */ ({
 });
 
 /** @param {Options} options @returns {Promise<Curves>} */
-async function curves({ quick }) {
-  const rounds = quick ? 1 : 5;
+async function curves({ rounds = 5 }) {
   const onMeasured = progress(rounds * 2 * Object.values(POINTS).flat().length);
   /** @type {Curves['curves']} */
   const measured = {};
@@ -131,13 +131,12 @@ const PYPERFORMANCE =
   'spectral_norm sqlite_synth telco typing_runtime_protocols unpack_sequence xml_etree';
 
 /** @param {Options} options @returns {Promise<Measured>} */
-async function pyperformance({ quick, only }) {
+async function pyperformance({ rounds = 3, only }) {
   const root = path.join(PEERS, 'lib');
   const data = readdirSync(root).map((version) =>
     path.join(root, version, 'site-packages', 'pyperformance', 'data-files', 'benchmarks'),
   )[0];
   const modes = /** @type {const} */ (['plain', 'off', 'on']);
-  const rounds = quick ? 1 : 3;
   /** @type {Record<string, Row>} */
   const rows = {};
   for (const name of PYPERFORMANCE.split(' ').filter((each) => only === undefined || each.includes(only))) {
@@ -167,10 +166,18 @@ const MEASURE = { times, memory, curves, pyperformance };
 const resultFile = (part) => at('output', `bench-${part}.json`);
 
 await script(async () => {
-  const args = process.argv.slice(2);
-  const onlyAt = args.indexOf('--only');
-  const only = onlyAt === -1 ? undefined : args[onlyAt + 1];
-  const names = args.filter((argument, index) => !argument.startsWith('--') && (onlyAt === -1 || index !== onlyAt + 1));
+  const { values, positionals: names } = parseArgs({
+    args: process.argv.slice(2),
+    allowPositionals: true,
+    options: {
+      only: { type: 'string' },
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
+      write: { type: 'boolean', default: false },
+      page: { type: 'boolean', default: false },
+    },
+  });
+  const rounds = values.quick ? 1 : values.rounds === undefined ? undefined : Math.max(1, Number(values.rounds));
   const unknown = names.filter((name) => name !== 'all' && !PARTS.some((part) => part === name));
   if (unknown.length > 0) {
     throw new Failure(`There is no part called ${unknown.join(', ')}. There are ${PARTS.join(', ')}; or all.`);
@@ -181,10 +188,10 @@ await script(async () => {
   await setUp();
   await performAll([peers]);
   mkdirSync(at('output'), { recursive: true });
-  for (const part of args.includes('--page') ? [] : chosen) {
+  for (const part of values.page ? [] : chosen) {
     console.log(`Measuring ${part}, with ${loadavg()[0]?.toFixed(1)} other processes on ${cpus().length} cores ...`);
     const started = performance.now();
-    const measured = await MEASURE[part]({ quick: args.includes('--quick'), only });
+    const measured = await MEASURE[part]({ rounds, only: values.only });
     const machine = { processor: cpus()[0]?.model.trim() ?? '', cores: cpus().length };
     const result = { measuredAt: new Date().toISOString(), machine, ...measured };
     writeFileSync(resultFile(part), `${JSON.stringify(result, null, 2)}\n`);
@@ -207,7 +214,7 @@ await script(async () => {
       console.log(`${timesTable(results[part].rows)}\n`);
     }
   }
-  if (args.includes('--write')) {
+  if (values.write) {
     if (results.curves !== undefined) {
       const log = at('build', 'logs', 'bench-plot.log');
       await run(PEER_PYTHON, [at('benchmarks', 'plot.py'), resultFile('curves'), at('docs', 'images')], { log });

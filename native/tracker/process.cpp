@@ -51,14 +51,19 @@ void stay_with_parent() {
 
 void begin_with_program() {
   const Nesting nesting;
-  if (const char* problem = tracker.begin(nullptr, 0)) {
-    system::refuse(1, problem);
+  const char* problem = tracker.begin(nullptr, 0);
+  // Without a segment it has been said already.
+  if (problem != nullptr && tracker.attached()) {
+    tracker.run_untracked(problem);
   }
   tracker.limit_thread_pools();
 }
 
 void note_program_began() {
-  tracker.note_program_began();
+  // Of a program that runs untracked there is nothing to report.
+  if (session_now() != 0) {
+    tracker.note_program_began();
+  }
 }
 
 /// If the whole program is to be tracked.
@@ -68,8 +73,8 @@ void watch_for_program() {
   }
   unsetenv(environment::track_program);
   if (!python::watch_program({begin_with_program, note_program_began})) {
-    system::refuse(1, "This Python does not tell when the program begins (no PySys_AddAuditHook). ",
-                   "Use an unmodified CPython.");
+    return tracker.run_untracked(
+        "This Python does not tell when the program begins (no PySys_AddAuditHook). Use an unmodified CPython.");
   }
   take_over_report_signal(getppid());
 }

@@ -1,0 +1,51 @@
+"""Whatever fails in the tracker, a program under `fil-profile run` ends as it would without Fil, and a line says why.
+
+Only with the checked build, which can be made to fail (native/tracker/checks/failpoints.def).
+"""
+
+import pytest
+from programs import plain, profiled, report_directories
+
+PROGRAM = """
+import sys, threading
+def rows(count): return [{"number": number, "text": str(number) * 3} for number in range(count)]
+kept = [rows(5000), bytearray(3_000_000)]
+thread = threading.Thread(target=lambda: kept.append(rows(1000)))
+thread.start()
+thread.join()
+print(sum(len(each) for each in kept))
+print("to stderr", file=sys.stderr)
+sys.exit(3)
+"""
+
+# No report: the program is not tracked.
+UNTRACKED = {
+    "map_segment": "could not be mapped",
+    "segment_size": "missing or too small",
+    "segment_layout": "of different versions",
+    "watch_forks": "no memory to notice forks",
+    "python_symbol": "does not export",
+    "watch_code": "code watchers",
+    "reserve": "not enough address space",
+}
+REPORTED = ["barrier", "discard", "canary", "call_stack", "small_leaf", "sites_full", "names_full", "thread_note"]
+
+
+@pytest.mark.parametrize("failpoint", UNTRACKED)
+def test_a_program_that_cannot_be_tracked_runs_untracked_and_a_line_says_why(failpoint, tmp_path):
+    (tmp_path / "script.py").write_text(PROGRAM)
+    done = profiled(["script.py"], tmp_path, FIL_FAILPOINTS=failpoint)
+    assert done.behaviour == plain(["script.py"], tmp_path).behaviour
+    assert done.status == 3
+    reasons = [line for line in done.said if UNTRACKED[failpoint] in line]
+    assert len(reasons) == 1
+    assert reasons[0].endswith("The program runs without being profiled.")
+    assert report_directories(tmp_path) == []
+
+
+@pytest.mark.parametrize("failpoint", REPORTED)
+def test_a_program_that_is_tracked_in_part_has_its_report(failpoint, tmp_path):
+    (tmp_path / "script.py").write_text(PROGRAM)
+    done = profiled(["script.py"], tmp_path, FIL_FAILPOINTS=failpoint)
+    assert done.behaviour == plain(["script.py"], tmp_path).behaviour
+    assert len(report_directories(tmp_path)) == 1
