@@ -1,4 +1,6 @@
 // What Python calls, through ctypes with the GIL held: filprofiler/_tracker.py is the other side.
+#include "api.hpp"
+
 #include <cstdint>
 
 #include "nesting.hpp"
@@ -65,17 +67,6 @@ FIL_EXPORT int fil_guard_listen(int signal_number, const std::int32_t* exempt_th
              ? 1
              : 0;
 }
-
-/// A frame as the tracker reads it, for the self-test.
-struct FilFrame {
-  const void* code;
-  const void* filename;
-  const void* qualified_name;
-  const void* locals;
-  std::int32_t last_instruction;
-  std::int32_t first_line;
-  std::uint32_t flags;
-};
 
 /// Walks the calling thread's frames, innermost first, as the tracker does but reading through the kernel, so that
 /// wrong offsets fail instead of crashing. Returns the number of frames, or -1 if an address could not be read.

@@ -9,6 +9,7 @@
 #include "nesting.hpp"
 #include "process.hpp"
 #include "python/program_start.hpp"
+#include "python/self_test.hpp"
 #include "report_signal.hpp"
 #include "system.hpp"
 #include "thread_stacks.hpp"
@@ -51,12 +52,21 @@ void stay_with_parent() {
 
 void begin_with_program() {
   const Nesting nesting;
-  const char* problem = tracker.begin(nullptr, 0);
-  // Without a segment it has been said already.
-  if (problem != nullptr && tracker.attached()) {
+  const char* problem = tracker.why_unfit();
+  if (problem == nullptr && !python::frames_are_where_they_should_be()) {
+    problem =
+        "Fil can't read the call stacks of this Python: its internal structures differ from those of the releases on "
+        "python.org. Use an unmodified final release.";
+  }
+  if (problem == nullptr) {
+    problem = tracker.begin(nullptr, 0);
+  }
+  if (problem == nullptr) {
+    tracker.limit_thread_pools();
+  } else if (tracker.attached()) {
+    // Without a segment it has been said already.
     tracker.run_untracked(problem);
   }
-  tracker.limit_thread_pools();
 }
 
 void note_program_began() {

@@ -27,6 +27,8 @@ UNTRACKED = {
     "python_symbol": "does not export",
     "watch_code": "code watchers",
     "reserve": "not enough address space",
+    "python_offset:0": "main interpreter",
+    **{f"python_offset:{number}": "can't read the call stacks" for number in range(1, 12)},
 }
 REPORTED = ["barrier", "discard", "canary", "call_stack", "small_leaf", "sites_full", "names_full", "thread_note"]
 

@@ -104,8 +104,9 @@ int on_audit_event(const char* event, void* arguments, void*) {
       const bool module = strcmp(event, "cpython.run_module") == 0;
       if (module || strcmp(event, "cpython.run_file") == 0 || strcmp(event, "cpython.run_command") == 0 ||
           strcmp(event, "cpython.run_stdin") == 0) {
-        phase = module ? Phase::looking_for_module : Phase::looking_for_code;
+        // In between Python code of ours may run, which is not the program.
         start.prepared();
+        phase = module ? Phase::looking_for_module : Phase::looking_for_code;
       }
       break;
     }

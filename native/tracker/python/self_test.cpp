@@ -1,0 +1,164 @@
+#include "self_test.hpp"
+
+#include <dlfcn.h>
+
+#include <cstddef>
+
+#include "../api.hpp"
+
+namespace fil::python {
+namespace {
+
+/// A function, a generator, a method, C code that calls back, a class body, and a module.
+constexpr char program[] =
+    "def function(probe):\n"
+    "    probe()\n"
+    "def generator(probe):\n"
+    "    yield function(probe)\n"
+    "class Object:\n"
+    "    def method(self, probe):\n"
+    "        list(generator(probe))\n"
+    "class Body:\n"
+    "    sorted([0], key=lambda _: Object().method(probe) or 0)\n";
+constexpr std::int32_t frames_of_program = 6;
+
+constexpr int file_input = 257;  // Py_file_input
+constexpr int no_arguments = 4;  // METH_NOARGS
+constexpr std::uint32_t co_optimized = 1;
+
+/// PyMethodDef.
+struct MethodDefinition {
+  const char* name;
+  void* (*function)(void* self, void* arguments);
+  int flags;
+  const char* documentation;
+};
+
+struct {
+  void* (*compile)(const char* source, const char* filename, int start);
+  void* (*evaluate)(void* code, void* globals, void* locals);
+  void* (*new_dict)();
+  int (*set_item)(void* dict, const char* key, void* value);
+  void* (*builtins)();
+  void* (*new_function)(MethodDefinition* definition, void* self, void* module);
+  void* (*running_frame)();
+  void* (*caller)(void* frame);
+  void* (*code_of)(void* frame);
+  int (*last_instruction)(void* frame);
+  void* (*attribute)(void* object, const char* name);
+  long (*number)(void* object);
+  void (*keep)(void* object);
+  void (*release)(void* object);
+  void (*clear_error)();
+  void* none;
+} python{};
+
+template <class Pointer>
+bool find(const char* name, Pointer& to) {
+  to = reinterpret_cast<Pointer>(dlsym(RTLD_DEFAULT, name));
+  return to != nullptr;
+}
+
+bool find_all() {
+  return find("Py_CompileString", python.compile) && find("PyEval_EvalCode", python.evaluate) &&
+         find("PyDict_New", python.new_dict) && find("PyDict_SetItemString", python.set_item) &&
+         find("PyEval_GetBuiltins", python.builtins) && find("PyCFunction_NewEx", python.new_function) &&
+         find("PyEval_GetFrame", python.running_frame) && find("PyFrame_GetBack", python.caller) &&
+         find("PyFrame_GetCode", python.code_of) && find("PyFrame_GetLasti", python.last_instruction) &&
+         find("PyObject_GetAttrString", python.attribute) && find("PyLong_AsLong", python.number) &&
+         find("Py_IncRef", python.keep) && find("Py_DecRef", python.release) &&
+         find("PyErr_Clear", python.clear_error) && find("_Py_NoneStruct", python.none);
+}
+
+/// Whether an attribute is this very object.
+bool is_attribute(void* of, const char* name, const void* object) {
+  void* value = python.attribute(of, name);
+  const bool same = value != nullptr && value == object;
+  if (value != nullptr) {
+    python.release(value);
+  }
+  return same;
+}
+
+long number_of(void* of, const char* name) {
+  void* value = python.attribute(of, name);
+  const long number = value == nullptr ? -1 : python.number(value);
+  if (value != nullptr) {
+    python.release(value);
+  }
+  return number;
+}
+
+bool agrees(const FilFrame& read, void* frame, bool is_innermost) {
+  void* code = python.code_of(frame);
+  const bool same = read.code == code && is_attribute(code, "co_filename", read.filename) &&
+                    is_attribute(code, "co_qualname", read.qualified_name) &&
+                    number_of(code, "co_firstlineno") == read.first_line &&
+                    number_of(code, "co_flags") == static_cast<long>(read.flags) &&
+                    // The innermost frame has moved on since the walk.
+                    (is_innermost || python.last_instruction(frame) == read.last_instruction) &&
+                    // Only bodies of modules and classes have their locals there before somebody asks.
+                    ((read.flags & co_optimized) != 0 || is_attribute(frame, "f_locals", read.locals));
+  python.release(code);
+  return same;
+}
+
+bool all_agree = false;
+
+void* probe(void*, void*) {
+  constexpr std::int32_t capacity = 32;
+  FilFrame frames[capacity];
+  const std::int32_t count = fil_walk(frames, capacity);
+  all_agree = count >= frames_of_program;
+  void* frame = python.running_frame();
+  python.keep(frame);
+  for (std::int32_t i = 0; i < count && all_agree; ++i) {
+    all_agree = frame != nullptr && agrees(frames[i], frame, i == 0);
+    void* caller = frame == nullptr ? nullptr : python.caller(frame);
+    if (frame != nullptr) {
+      python.release(frame);
+    }
+    frame = caller;
+  }
+  if (frame != nullptr) {
+    // Python has frames that we don't: fine only if there was no room for them.
+    all_agree = all_agree && count == capacity;
+    python.release(frame);
+  }
+  python.clear_error();
+  python.keep(python.none);
+  return python.none;
+}
+
+MethodDefinition definition{"probe", probe, no_arguments, nullptr};
+
+}  // namespace
+
+bool frames_are_where_they_should_be() {
+  if (!find_all()) {
+    return false;
+  }
+  all_agree = false;
+  void* code = python.compile(program, "<filprofiler>", file_input);
+  void* space = python.new_dict();
+  void* function = python.new_function(&definition, nullptr, nullptr);
+  if (code != nullptr && space != nullptr && function != nullptr &&
+      python.set_item(space, "__builtins__", python.builtins()) == 0 &&
+      python.set_item(space, "probe", function) == 0) {
+    if (void* result = python.evaluate(code, space, space)) {
+      python.release(result);
+    } else {
+      all_agree = false;
+    }
+  }
+  void* const made[] = {code, space, function};
+  for (void* each : made) {
+    if (each != nullptr) {
+      python.release(each);
+    }
+  }
+  python.clear_error();
+  return all_agree;
+}
+
+}  // namespace fil::python
