@@ -26,12 +26,16 @@ test.afterAll(async () => {
 
 test('a report has its final height in the frame in which it appears', async () => {
   await page.addInitScript(() => {
-    const heights: number[] = [];
-    Object.assign(window, { heights });
+    const sizes: string[] = [];
+    Object.assign(window, { sizes });
     const look = (): void => {
-      const height = document.querySelector('.fil-output')?.getBoundingClientRect().height;
-      if (height !== undefined && height > 0 && heights.at(-1) !== height) {
-        heights.push(height);
+      const { width, height } = document.querySelector('.fil-output')?.getBoundingClientRect() ?? {
+        width: 0,
+        height: 0,
+      };
+      const size = `${width} by ${height}`;
+      if (height > 0 && !sizes.includes(size)) {
+        sizes.push(size);
       }
       requestAnimationFrame(look);
     };
@@ -41,9 +45,11 @@ test('a report has its final height in the frame in which it appears', async () 
   await openInLab(page, 'steady.ipynb');
   await expect(report.locator('g.frame').first()).toBeVisible();
   await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 500)));
-  // Lab's left area closes at the end of openInLab, after which the picture is wider, not taller.
-  const heights = await page.evaluate(() => (window as unknown as { heights: number[] }).heights);
-  expect(heights).toHaveLength(1);
+  const sizes = await page.evaluate(() => (window as unknown as { sizes: string[] }).sizes);
+  // Lab's left area may still be open at first, which leaves another width: one height for each.
+  const widths = sizes.map((size) => size.split(' ')[0]);
+  expect(sizes.length, sizes.join(', ')).toBeGreaterThan(0);
+  expect(new Set(widths).size, sizes.join(', ')).toBe(sizes.length);
 });
 
 test('nothing moves when a view is drawn, is zoomed or changes back', async () => {
