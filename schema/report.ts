@@ -108,6 +108,7 @@ const Note = z.object({
     'allocator-replaced',
     'tracker-memory-exhausted',
     'stacks-missing',
+    'recursion-folded',
     'process-died',
     'live-snapshot',
   ]),
@@ -132,9 +133,18 @@ export const Report = z.object({
   /**
    * Resident memory of the process during the profiled code, the profiler's own included; null where it could not be read, missing in
    * reports of before it was. `peakBytes` is the kernel's high-water mark if `isExact`, else the largest of a few samples; `endBytes` is
-   * null if the process had ended.
+   * null if the process had ended. `ownBytes` is what of it the profiler's own tables took, where that was measured.
    */
-  resident: z.optional(z.nullable(z.object({ peakBytes: bytes, isExact: z.boolean(), endBytes: z.nullable(bytes) }))),
+  resident: z.optional(
+    z.nullable(
+      z.object({
+        peakBytes: bytes,
+        isExact: z.boolean(),
+        endBytes: z.nullable(bytes),
+        ownBytes: z.optional(bytes),
+      }),
+    ),
+  ),
   /** Null where it could not be read; absent in reports of older versions. */
   memoryLimit: z.optional(z.nullable(MemoryLimit)),
   /** What the process itself told at the end; absent where it could not, as after its death. */

@@ -248,9 +248,10 @@ export function residentStatement({ peakBytes, residentBeforeBytes, resident }: 
   }
   return difference > 0
     ? say(
-        "%1, %2 more than is tracked: memory that allocators keep or waste, stacks, libraries' files, direct system calls, and Fil's own tables.",
+        "%1, %2 more than is tracked: memory that allocators keep or waste, stacks, libraries' files, direct system calls, and Fil's own tables%3.",
         grew,
         formatBytes(difference),
+        resident.ownBytes === undefined ? '' : ` (${formatBytes(resident.ownBytes)})`,
       )
     : say(
         '%1, %2 less than is tracked: memory that was allocated but not touched, or that the process had to spare from before.',

@@ -34,8 +34,10 @@ export class ResidentMemory {
   /**
    * The figures for a report. The kernel's high-water mark is exact, but of the process's whole life (resetting it would change what the
    * program sees of itself): where it has not risen since, the largest sample stands for the peak.
+   *
+   * @param ownBytes what of it the profiler itself has taken; 0 if that is not known.
    */
-  soFar(): Report['resident'] {
+  soFar(ownBytes = 0): Report['resident'] {
     const now = this.#read();
     if (this.#before === null || (now === null && this.#sampledBytes === 0)) {
       return null;
@@ -46,6 +48,7 @@ export class ResidentMemory {
       peakBytes: isExact ? Math.max(now.highWaterBytes, sampled) : sampled,
       isExact,
       endBytes: now?.residentBytes ?? null,
+      ...(ownBytes === 0 ? {} : { ownBytes }),
     };
   }
 }

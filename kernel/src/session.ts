@@ -194,7 +194,7 @@ export class Session {
       cells: this.#cells,
       workingDirectory: this.#workingDirectory,
       residentBeforeBytes: profile.resident.beforeBytes,
-      resident: profile.resident.soFar(),
+      resident: profile.resident.soFar(snapshot.ownBytes),
       memoryLimit: memoryLimit(),
       observed: undefined,
       startedAt: profile.startedAt,

@@ -18,7 +18,7 @@ test('a high-water mark that has risen is the exact peak', () => {
   const memory = new ResidentMemory(1, processOf([100, 120], [130, 150], [110, 150]));
   memory.sample();
   expect(memory.beforeBytes).toBe(100 * MIB);
-  expect(memory.soFar()).toEqual({ peakBytes: 150 * MIB, isExact: true, endBytes: 110 * MIB });
+  expect(memory.soFar(5000)).toEqual({ peakBytes: 150 * MIB, isExact: true, endBytes: 110 * MIB, ownBytes: 5000 });
 });
 
 test('below an earlier high-water mark the largest sample stands for the peak', () => {

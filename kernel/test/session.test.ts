@@ -31,6 +31,7 @@ const SNAPSHOT: Snapshot = {
   codes: { filename: ['/tmp/cell.py'], qualifiedName: ['<module>'], firstLine: Int32Array.of(1), kind: ['python'] },
   degradations: [],
   consistent: true,
+  ownBytes: 0,
 };
 
 const NO_CODES = { filename: [], qualifiedName: [], firstLine: Int32Array.of(), kind: [] };

@@ -100,6 +100,7 @@ Napi::Array degradations(Napi::Env env, std::uint32_t bits) {
       {segment::Degradation::allocator_replaced, "allocator-replaced"},
       {segment::Degradation::tracker_memory_exhausted, "tracker-memory-exhausted"},
       {segment::Degradation::stacks_missing, "stacks-missing"},
+      {segment::Degradation::recursion_folded, "recursion-folded"},
   };
   Napi::Array names = Napi::Array::New(env);
   for (const Named& each : all) {
@@ -211,6 +212,7 @@ class Segment : public Napi::ObjectWrap<Segment> {
       result.Set("failure", failure_of(env, copy));
       result.Set("codes", codes_js(env, copy.codes));
       result.Set("degradations", degradations(env, copy.degradations));
+      result.Set("ownBytes", static_cast<double>(copy.own_bytes));
       result.Set("consistent", copy.consistent);
       return result;
     });
@@ -262,6 +264,14 @@ Napi::Value why_not_preloadable_js(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value why_not_preloaded_into_js(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const std::string reason = why_not_preloaded_into(info[0].ToString().Utf8Value());
+    return reason.empty() ? env.Null() : Napi::Value(Napi::String::New(env, reason));
+  });
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object names = Napi::Object::New(env);
   names.Set("segmentDescriptor", environment::segment_descriptor);
@@ -273,6 +283,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutVersion", segment::layout_version);
   exports.Set("noCode", index_of(CodeId::none));
   exports.Set("whyNotPreloadable", Napi::Function::New(env, why_not_preloadable_js, "whyNotPreloadable"));
+  exports.Set("whyNotPreloadedInto", Napi::Function::New(env, why_not_preloaded_into_js, "whyNotPreloadedInto"));
   exports.Set("Segment", Segment::define(env));
   define_supervisor(env, exports);
   exports.Set("releaseResident",

@@ -2,6 +2,7 @@
 
 #include <elf.h>
 
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 
@@ -42,6 +43,30 @@ std::string why_not_preloadable(const std::string& path) {
            "them.";
   }
   return {};
+}
+
+std::string why_not_preloaded_into(const std::string& program) {
+  std::ifstream file(program, std::ios::binary);
+  Elf64_Ehdr header{};
+  file.read(reinterpret_cast<char*>(&header), sizeof(header));
+  if (!file || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
+    return {};
+  }
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != own_machine) {
+    return program + " is a program for another processor than this " + own_machine_name +
+           ", for which Fil is built. Use a Python for " + own_machine_name + ".";
+  }
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment{};
+    file.seekg(static_cast<std::streamoff>(header.e_phoff + std::uint64_t{i} * header.e_phentsize));
+    file.read(reinterpret_cast<char*>(&segment), sizeof(segment));
+    if (!file || segment.p_type == PT_INTERP) {
+      return {};
+    }
+  }
+  return program +
+         " is linked statically: Fil can't be loaded into it, so nothing could be counted. Use a dynamically linked "
+         "CPython, as the builds of python.org, Debian, pyenv and conda are.";
 }
 
 }  // namespace fil::addon

@@ -34,7 +34,12 @@ export interface Counters {
 
 /** What made figures approximate, each once. */
 export type Degradation =
-  'call-sites-full' | 'stacks-truncated' | 'allocator-replaced' | 'tracker-memory-exhausted' | 'stacks-missing';
+  | 'call-sites-full'
+  | 'stacks-truncated'
+  | 'allocator-replaced'
+  | 'tracker-memory-exhausted'
+  | 'stacks-missing'
+  | 'recursion-folded';
 
 /** The last allocation that failed. */
 export interface Failure {
@@ -101,6 +106,8 @@ export interface Snapshot extends Counters {
   readonly failure: Failure | null;
   readonly codes: Codes;
   readonly degradations: readonly Degradation[];
+  /** Resident memory of the tracker's own tables at the end of tracking; 0 if it was not measured, as for peaks below 1 MiB. */
+  readonly ownBytes: number;
   /** False if the process changed the ledger faster than it could be read (live snapshots only): sums may be off by single events. */
   readonly consistent: boolean;
 }
@@ -341,3 +348,9 @@ export class Forwarder {
   /** Closes everything; waits until clients have what was sent, at most for the linger time. Other calls throw afterwards. */
   close(): void;
 }
+
+/**
+ * Whether a library can be preloaded into a program: not if it is linked statically, or for another machine. Returns null if it can or
+ * it is a script, else a sentence that says why not.
+ */
+export function whyNotPreloadedInto(program: string): string | null;

@@ -160,14 +160,16 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   const std::uint32_t site_count = live.site_count.load(std::memory_order_acquire);
   const std::uint32_t code_count = live.code_count.load(std::memory_order_acquire);
   const std::uint32_t string_bytes = live.string_bytes.load(std::memory_order_acquire);
-  check_at_most("site count", site_count, segment::site_capacity);
-  check_at_most("code count", code_count, segment::code_capacity);
-  check_at_most("string bytes", string_bytes, segment::string_capacity);
+  const segment::View view = scaled_view();
+  check_at_most("site count", site_count, view.most_sites());
+  check_at_most("code count", code_count, view.most_codes());
+  check_at_most("string bytes", string_bytes, view.most_string_bytes());
 
   to.state = live.state.load(std::memory_order_acquire);
   to.session = session;
   to.pid = live.pid;
   to.python_version_hex = live.python_version_hex;
+  to.own_bytes = live.own_bytes.load(std::memory_order_relaxed);
   to.degradations = live.degradations.load(std::memory_order_relaxed);
   const std::uint64_t ended = live.ended_nanoseconds.load(std::memory_order_relaxed);
   to.began_seconds = seconds(live.began_nanoseconds.load(std::memory_order_relaxed));
@@ -190,8 +192,8 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   to.peak_site_bytes.resize(site_count);
   to.current_site_bytes.resize(site_count);
   to.failure_site_bytes.resize(to.failure.count > 0 ? site_count : 0);
-  const segment::SiteFrame* frames = view_.frames();
-  const segment::SiteCounts* counts = view_.counts();
+  const segment::SiteFrame* frames = view.frames();
+  const segment::SiteCounts* counts = view.counts();
   // From the sums, not from the header, which can lag by the event that a killed process was in.
   std::int64_t peak = 0;
   std::int64_t current = 0;
@@ -221,21 +223,28 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   }
   to.peak_bytes = peak;
   to.current_bytes = current;
-  to.codes = copy_codes(0, code_count, string_bytes);
+  to.codes = copy_codes(view, 0, code_count, string_bytes);
   std::atomic_thread_fence(std::memory_order_acquire);
   return live.generation.load(std::memory_order_relaxed) == generation &&
          live.session.load(std::memory_order_relaxed) == session &&
          live.site_count.load(std::memory_order_relaxed) == site_count;
 }
 
+/// The tables as the writer lays them out.
+segment::View SegmentReader::scaled_view() const {
+  const std::uint32_t scale = view_.header().scale;
+  check_at_most("scale", scale, segment::largest_scale);
+  return segment::View{view_.base, scale};
+}
+
 std::uint32_t SegmentReader::site_count() const {
   const std::uint32_t count = header().site_count.load(std::memory_order_acquire);
-  check_at_most("site count", count, segment::site_capacity);
+  check_at_most("site count", count, scaled_view().most_sites());
   return count;
 }
 
 std::uint32_t SegmentReader::caller_of(std::uint32_t site) const {
-  const std::uint32_t caller = view_.frames()[site].parent;
+  const std::uint32_t caller = scaled_view().frames()[site].parent;
   check_caller(site, caller);
   return caller;
 }
@@ -244,22 +253,24 @@ Codes SegmentReader::codes(std::uint32_t from) const {
   const segment::Header& live = header();
   const std::uint32_t code_count = live.code_count.load(std::memory_order_acquire);
   const std::uint32_t string_bytes = live.string_bytes.load(std::memory_order_acquire);
-  check_at_most("code count", code_count, segment::code_capacity);
-  check_at_most("string bytes", string_bytes, segment::string_capacity);
-  return copy_codes(from, code_count, string_bytes);
+  const segment::View view = scaled_view();
+  check_at_most("code count", code_count, view.most_codes());
+  check_at_most("string bytes", string_bytes, view.most_string_bytes());
+  return copy_codes(view, from, code_count, string_bytes);
 }
 
-Codes SegmentReader::copy_codes(std::uint32_t from, std::uint32_t code_count, std::uint32_t string_bytes) const {
+Codes SegmentReader::copy_codes(const segment::View& view, std::uint32_t from, std::uint32_t code_count,
+                                std::uint32_t string_bytes) {
   Codes to;
   const auto text = [&](std::uint32_t offset, std::uint32_t bytes) {
     if (offset > string_bytes || bytes > string_bytes - offset) {
       corrupt("a name of " + std::to_string(bytes) + " bytes at " + std::to_string(offset) + " of " +
               std::to_string(string_bytes));
     }
-    return std::string(view_.strings() + offset, bytes);
+    return std::string(view.strings() + offset, bytes);
   };
   for (std::uint32_t code = from; code < code_count; ++code) {
-    const segment::CodeRecord record = view_.codes()[code];
+    const segment::CodeRecord record = view.codes()[code];
     to.filename.push_back(text(record.filename_offset, record.filename_bytes));
     to.qualified_name.push_back(text(record.name_offset, record.name_bytes));
     to.first_line.push_back(record.first_line);

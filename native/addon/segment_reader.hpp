@@ -28,6 +28,7 @@ struct Snapshot {
   double began_seconds;
   double ended_seconds;
   std::uint32_t degradations;
+  std::uint64_t own_bytes;
   bool consistent;
   /// The last allocation that failed; `count` is 0 if none has.
   struct {
@@ -86,7 +87,9 @@ class SegmentReader {
   void map(int protection);
   void write_header();
   bool try_snapshot(Snapshot& to) const;
-  Codes copy_codes(std::uint32_t from, std::uint32_t code_count, std::uint32_t string_bytes) const;
+  segment::View scaled_view() const;
+  static Codes copy_codes(const segment::View& view, std::uint32_t from, std::uint32_t code_count,
+                          std::uint32_t string_bytes);
 
   int descriptor_ = -1;
   segment::View view_{};

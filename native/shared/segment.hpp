@@ -23,7 +23,10 @@ namespace fil::segment {
 /// "FILMEM01" as little-endian bytes.
 inline constexpr std::uint64_t magic = 0x31304d454d4c4946;
 /// Raised with every change of this header. Writer and reader refuse another version.
-inline constexpr std::uint32_t layout_version = 3;
+inline constexpr std::uint32_t layout_version = 4;
+
+// Capacities of a segment at scale 0. With little address space a tracker uses a part of it: at scale n, 1 / 2^n of
+// each.
 
 /// Call sites of one session. 2^20 sites are 48 MiB of sparse memory; a site beyond it is charged to its caller's site.
 inline constexpr std::uint32_t site_capacity = 1U << 20;
@@ -31,6 +34,8 @@ inline constexpr std::uint32_t site_capacity = 1U << 20;
 inline constexpr std::uint32_t code_capacity = 1U << 17;
 /// Bytes of file and function names.
 inline constexpr std::uint32_t string_capacity = 1U << 24;
+/// 16,384 call sites in about a MiB.
+inline constexpr std::uint32_t largest_scale = 6;
 
 enum class State : std::uint32_t { fresh = 0, attached = 1, tracking = 2 };
 
@@ -46,6 +51,8 @@ enum class Degradation : std::uint32_t {
   tracker_memory_exhausted = 1U << 3,
   /// No memory for a thread's call stack: its blocks are counted, but at the site that it inherited or at none.
   stacks_missing = 1U << 4,
+  /// So many call sites that from then on calls of a recursion were charged to its outer ones.
+  recursion_folded = 1U << 5,
 };
 
 /// What a site holds. Written only by the ledger, under its exclusive lock.
@@ -121,7 +128,11 @@ struct Header {
   std::atomic<std::uint32_t> site_count;
   std::atomic<std::uint32_t> code_count;
   std::atomic<std::uint32_t> string_bytes;
-  std::uint32_t reserved2;
+  /// Of the capacities above. Written before `state` first leaves fresh.
+  std::uint32_t scale;
+
+  /// Memory of the tracker's own tables at the end of the session, resident; 0 if it was not measured.
+  std::atomic<std::uint64_t> own_bytes;
 
   /// The ledger's totals, on a cache line of their own.
   alignas(64) std::atomic<std::int64_t> current_bytes;
@@ -146,25 +157,38 @@ constexpr std::size_t align_to_page(std::size_t bytes) {
 inline constexpr std::size_t guard_offset = 2048;
 inline constexpr std::size_t failure_offset = 3072;
 static_assert(sizeof(Header) <= guard_offset && guard_offset + sizeof(Guard) <= failure_offset);
+inline constexpr std::size_t counts_bytes = sizeof(SiteCounts) * site_capacity;
+inline constexpr std::size_t frames_bytes = sizeof(SiteFrame) * site_capacity;
+inline constexpr std::size_t codes_bytes = sizeof(CodeRecord) * code_capacity;
 
 inline constexpr std::size_t counts_offset = align_to_page(sizeof(Header));
-inline constexpr std::size_t frames_offset = counts_offset + align_to_page(sizeof(SiteCounts) * site_capacity);
-inline constexpr std::size_t codes_offset = frames_offset + align_to_page(sizeof(SiteFrame) * site_capacity);
-inline constexpr std::size_t strings_offset = codes_offset + align_to_page(sizeof(CodeRecord) * code_capacity);
-/// Size of the whole segment; sparse, so it costs only what is touched.
-inline constexpr std::size_t total_bytes = strings_offset + align_to_page(string_capacity);
+/// Size of a segment; sparse, so it costs only what is touched.
+constexpr std::size_t bytes_at_scale(std::uint32_t scale) {
+  return counts_offset + ((counts_bytes + frames_bytes + codes_bytes + string_capacity) >> scale);
+}
+inline constexpr std::size_t total_bytes = bytes_at_scale(0);
+static_assert(((counts_bytes | frames_bytes | codes_bytes) >> largest_scale) % 4096 == 0, "tables begin on pages");
 
 /// The tables of a mapped segment.
 struct View {
   std::byte* base;
+  std::uint32_t scale = 0;
 
   Header& header() const { return *reinterpret_cast<Header*>(base); }
   Guard& guard() const { return *reinterpret_cast<Guard*>(base + guard_offset); }
   Failure& failure() const { return *reinterpret_cast<Failure*>(base + failure_offset); }
   SiteCounts* counts() const { return reinterpret_cast<SiteCounts*>(base + counts_offset); }
-  SiteFrame* frames() const { return reinterpret_cast<SiteFrame*>(base + frames_offset); }
-  CodeRecord* codes() const { return reinterpret_cast<CodeRecord*>(base + codes_offset); }
-  char* strings() const { return reinterpret_cast<char*>(base + strings_offset); }
+  SiteFrame* frames() const { return reinterpret_cast<SiteFrame*>(base + counts_offset + (counts_bytes >> scale)); }
+  CodeRecord* codes() const {
+    return reinterpret_cast<CodeRecord*>(base + counts_offset + ((counts_bytes + frames_bytes) >> scale));
+  }
+  char* strings() const {
+    return reinterpret_cast<char*>(base + counts_offset + ((counts_bytes + frames_bytes + codes_bytes) >> scale));
+  }
+
+  std::uint32_t most_sites() const { return site_capacity >> scale; }
+  std::uint32_t most_codes() const { return code_capacity >> scale; }
+  std::uint32_t most_string_bytes() const { return string_capacity >> scale; }
 };
 
 /// What a site held at the peak. `peak_generation` is the header's.

@@ -62,6 +62,17 @@ TEST_F(ResidencyTest, APartOfThePagesAndOfAPageCounts) {
   EXPECT_EQ(resident_bytes(at(2999 * page), at(2999 * page + 10)), 10);
 }
 
+TEST_F(ResidencyTest, PagesThatWereOnlyReadAreNoMemory) {
+  volatile char seen = 1;
+  for (std::size_t i = 500; i < 600; ++i) {
+    seen = base_[i * page];
+  }
+  EXPECT_EQ(seen, 0);
+  const std::int64_t scanned = resident_bytes_by_scan(pagemap_, at(500 * page), at(600 * page));
+  // Linux before 6.7 has no scan.
+  EXPECT_TRUE(scanned == 0 || scanned == -1) << scanned;
+}
+
 TEST_F(ResidencyTest, PagesGivenBackCountNoMore) {
   madvise(base_, 3000 * page, MADV_DONTNEED);
   EXPECT_EQ(resident_bytes(at(0), at(3000 * page)), 0);

@@ -5,31 +5,50 @@
 
 namespace fil {
 
+constexpr BlockTable::Directory BlockTable::nothing{};
+
 bool BlockTable::prepare() {
-  if (regions_ == nullptr) {
-    regions_ = static_cast<Region*>(system::reserve(region_count * sizeof(Region)));
+  if (directories_ != nullptr) {
+    return true;
   }
-  return regions_ != nullptr;
+  directories_ = static_cast<Directory**>(system::reserve(directory_count * sizeof(Directory*)));
+  for (std::size_t i = 0; directories_ != nullptr && i < directory_count; ++i) {
+    // Never written to: writable_region() makes a directory of its own first.
+    directories_[i] = const_cast<Directory*>(&nothing);
+  }
+  return directories_ != nullptr;
 }
 
-template <class Entry>
-Entry* BlockTable::leaf(Entry*& slot, std::size_t bytes) {
-  slot = fails(sizeof(Entry) == sizeof(std::uint32_t) ? Failpoint::small_leaf : Failpoint::large_leaf)
-             ? nullptr
-             : static_cast<Entry*>(system::reserve(bytes));
-  if (slot == nullptr) {
+/// The region of an address, in a directory of its own; null if there is no memory for one.
+BlockTable::Region* BlockTable::writable_region(std::uintptr_t address) {
+  Directory*& directory = directories_[address >> (region_bits + directory_bits)];
+  if (directory == &nothing) {
+    auto* made = static_cast<Directory*>(system::reserve(sizeof(Directory)));
+    if (made == nullptr) {
+      return nullptr;
+    }
+    directory = made;
+  }
+  return &directory->regions[(address >> region_bits) & (directory_size - 1)];
+}
+
+std::byte* BlockTable::new_small_leaf(std::uintptr_t address) {
+  Region* region = fails(Failpoint::small_leaf) ? nullptr : writable_region(address);
+  if (region == nullptr) {
     return nullptr;
   }
-  const auto region =
-      static_cast<std::size_t>(reinterpret_cast<std::byte*>(&slot) - reinterpret_cast<std::byte*>(regions_)) /
-      sizeof(Region);
-  first_region_ = region < first_region_ ? region : first_region_;
-  last_region_ = region > last_region_ ? region : last_region_;
-  return slot;
+  region->small = static_cast<std::byte*>(system::reserve(small_leaf_bytes));
+  return region->small;
 }
 
-template std::uint32_t* BlockTable::leaf(std::uint32_t*& slot, std::size_t bytes);
-template std::uint64_t* BlockTable::leaf(std::uint64_t*& slot, std::size_t bytes);
+std::uint64_t* BlockTable::new_large_leaf(std::uintptr_t address) {
+  Region* region = fails(Failpoint::large_leaf) ? nullptr : writable_region(address);
+  if (region == nullptr) {
+    return nullptr;
+  }
+  region->large = static_cast<std::uint64_t*>(system::reserve(large_leaf_bytes));
+  return region->large;
+}
 
 Block BlockTable::take_huge(const ExclusiveGuard& guard, std::uintptr_t address) {
   const Range* found = huge_.find(guard, address);
@@ -42,13 +61,21 @@ Block BlockTable::take_huge(const ExclusiveGuard& guard, std::uintptr_t address)
 }
 
 void BlockTable::clear(const ExclusiveGuard& guard) {
-  for (std::size_t region = first_region_; region <= last_region_; ++region) {
-    if (regions_[region].small != nullptr) {
-      system::discard(regions_[region].small, small_leaf_bytes);
+  for (std::size_t i = 0; i < directory_count; ++i) {
+    if (directories_[i] == &nothing) {
+      continue;
     }
-    if (regions_[region].large != nullptr) {
-      system::discard(regions_[region].large, large_leaf_bytes);
+    for (Region& region : directories_[i]->regions) {
+      if (region.small != nullptr) {
+        system::unreserve(region.small, small_leaf_bytes);
+      }
+      if (region.large != nullptr) {
+        system::unreserve(region.large, large_leaf_bytes);
+      }
     }
+    // The program can have the address space, while it is not tracked.
+    system::unreserve(directories_[i], sizeof(Directory));
+    directories_[i] = const_cast<Directory*>(&nothing);
   }
   huge_.clear(guard);
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "../shared/ids.hpp"
+#include "../shared/segment.hpp"
 #include "checks/checks.hpp"
 #include "exclusive.hpp"
 #include "range_map.hpp"
@@ -49,34 +50,63 @@ class BlockTable {
   template <class Visit>
   void for_each(const ExclusiveGuard& guard, Visit visit) const;
 
+  /// Calls `visit(const void* address, std::size_t bytes)` for each part of the table's own memory.
+  template <class Visit>
+  void each_reservation(const ExclusiveGuard& guard, Visit visit) const;
+
   /// Forgets all blocks and gives the memory back.
   void clear(const ExclusiveGuard& guard);
 
  private:
   static constexpr std::size_t unit = 16;
-  static constexpr unsigned granule_bits =
-      9;  // large blocks: one entry per 512 bytes, so at most one block starts in each
-  static constexpr unsigned region_bits =
-      26;  // a leaf covers 64 MiB: 16 MiB of small entries, 1 MiB of large ones, sparse
+  /// Larger blocks have one entry per 512 bytes, so at most one of them starts in each. Blocks of 497 to 512 bytes are
+  /// among them: allocators keep those 512 bytes apart as well.
+  static constexpr unsigned granule_bits = 9;
+  static constexpr std::size_t large_from_units = 32;
+  /// A leaf covers 16 MiB of addresses: 3 MiB of small entries and 256 KiB of large ones, sparse. Small enough for
+  /// processes with little address space, large enough to need few of them.
+  static constexpr unsigned region_bits = 24;
+  static constexpr unsigned directory_bits = 12;
   static constexpr unsigned address_bits = 47;
-  static constexpr std::size_t region_count = std::size_t{1} << (address_bits - region_bits);
-  static constexpr std::size_t small_leaf_bytes = (std::size_t{1} << region_bits) / unit * sizeof(std::uint32_t);
-  static constexpr std::size_t large_leaf_bytes =
-      (std::size_t{1} << (region_bits - granule_bits)) * sizeof(std::uint64_t);
+  static constexpr std::size_t directory_size = std::size_t{1} << directory_bits;
+  static constexpr std::size_t directory_count = std::size_t{1} << (address_bits - region_bits - directory_bits);
+  static constexpr std::size_t units_of_region = (std::size_t{1} << region_bits) / unit;
+  static constexpr std::size_t granules_of_region = std::size_t{1} << (region_bits - granule_bits);
 
-  // Small entry, 32 bits: site (24), units - 1 (5). Large entry, 64 bits: site (24), units into the granule (5), bytes
-  // (35). A site of 0 (the root, which holds nothing) makes an entry empty, so zeroed memory is an empty table.
-  static constexpr unsigned small_units_bits = 5;
+  // Small entry, 24 bits: site (20), code (4). Code 0 to 13 is the block's units - 1. Larger blocks have a second unit,
+  // whose entry then tells the rest: code 14 adds it to 14, code 15 to 29; it is 1 to 15, so its site is none. Three
+  // bytes for 16 are 18.75 % of a heap of the smallest objects; four would be 25 %.
+  static constexpr std::size_t small_entry_bytes = 3;
+  static constexpr unsigned code_bits = 4;
+  static constexpr std::uint32_t code_mask = (1U << code_bits) - 1;
+  static constexpr std::uint32_t lesser_code = 14;
+  static constexpr std::uint32_t greater_code = 15;
+  /// One entry more than units, for a block that begins in the last one, and what a read of 4 bytes touches.
+  static constexpr std::size_t small_leaf_bytes = (units_of_region + 1) * small_entry_bytes + 1;
+  static_assert(segment::site_capacity <= 1U << (24 - code_bits));
+
+  // Large entry, 64 bits: site (24), units into the granule (5), bytes (35). A site of 0 (the root, which holds
+  // nothing) makes an entry empty, so zeroed memory is an empty table.
   static constexpr unsigned large_bytes_bits = 35;
   static constexpr std::size_t huge_limit = std::size_t{1} << large_bytes_bits;
+  static constexpr std::size_t large_leaf_bytes = granules_of_region * sizeof(std::uint64_t);
 
   struct Region {
-    std::uint32_t* small;
+    std::byte* small;
     std::uint64_t* large;
   };
+  struct Directory {
+    Region regions[directory_size];
+  };
+  /// Stands for all directories that don't exist, so that looking up needs no check.
+  static const Directory nothing;
 
   static std::uintptr_t number(const void* address) { return reinterpret_cast<std::uintptr_t>(address); }
-  static std::size_t region_of(std::uintptr_t address) { return address >> region_bits; }
+  static bool is_covered(std::uintptr_t address) { return (address >> address_bits) == 0; }
+  const Region& region_of(std::uintptr_t address) const {
+    return directories_[address >> (region_bits + directory_bits)]
+        ->regions[(address >> region_bits) & (directory_size - 1)];
+  }
   static std::size_t small_index(std::uintptr_t address) {
     return (address & ((std::uintptr_t{1} << region_bits) - 1)) / unit;
   }
@@ -87,33 +117,60 @@ class BlockTable {
     return (address & ((std::uintptr_t{1} << granule_bits) - 1)) / unit;
   }
 
-  static Block small_block(std::uint32_t entry);
+  // Entries are not aligned: read and written with their neighbour's first byte.
+  static std::uint32_t small_entry(const std::byte* leaf, std::size_t index) {
+    std::uint32_t word = 0;
+    __builtin_memcpy(&word, leaf + index * small_entry_bytes, sizeof(word));
+    return word & 0xff'ffffU;
+  }
+  static void set_small_entry(std::byte* leaf, std::size_t index, std::uint32_t entry) {
+    std::uint32_t word = 0;
+    __builtin_memcpy(&word, leaf + index * small_entry_bytes, sizeof(word));
+    word = (word & 0xff00'0000U) | entry;
+    __builtin_memcpy(leaf + index * small_entry_bytes, &word, sizeof(word));
+  }
+  static bool is_start(std::uint32_t small_entry) { return small_entry >> code_bits != 0; }
+
+  static Block small_block(const std::byte* leaf, std::size_t index);
+  static Block take_small(std::byte* leaf, std::size_t index);
   static Block large_block(std::uint64_t entry);
   static bool starts_at(std::uint64_t large_entry, std::uintptr_t address) {
     return large_entry != 0 && ((large_entry >> large_bytes_bits) & 31U) == unit_in_granule(address);
   }
 
+  template <class Stale>
+  bool put_small(std::uintptr_t address, std::uint32_t units, SiteId site, Stale stale);
+  template <class Stale>
+  bool put_large(const ExclusiveGuard& guard, std::uintptr_t address, std::size_t bytes, SiteId site, Stale stale);
   Block take_huge(const ExclusiveGuard& guard, std::uintptr_t address);
+  Block take_large(const ExclusiveGuard& guard, const Region& region, std::uintptr_t address);
+  Region* writable_region(std::uintptr_t address);
+  std::byte* new_small_leaf(std::uintptr_t address);
+  std::uint64_t* new_large_leaf(std::uintptr_t address);
 
-  template <class Entry>
-  Entry* leaf(Entry*& slot, std::size_t bytes);
-
-  Region* regions_ = nullptr;
-  /// Regions with a leaf lie between these; keeps clear() from walking two million entries.
-  std::size_t first_region_ = region_count;
-  std::size_t last_region_ = 0;
+  Directory** directories_ = nullptr;
   /// Blocks whose size does not fit an entry: rare enough for a sorted table.
   RangeMap huge_;
 };
 
 // Inline, as they run at every event.
 
-inline Block BlockTable::small_block(std::uint32_t entry) {
-  if (entry == 0) {
-    return Block{SiteId::root, 0};
+inline Block BlockTable::small_block(const std::byte* leaf, std::size_t index) {
+  const std::uint32_t entry = small_entry(leaf, index);
+  std::uint32_t units = (entry & code_mask) + 1;
+  if (units > lesser_code) [[unlikely]] {
+    units = (units == lesser_code + 1 ? 14 : 29) + small_entry(leaf, index + 1);
   }
-  const std::uint32_t units = (entry & ((1U << small_units_bits) - 1)) + 1;
-  return Block{SiteId{entry >> small_units_bits}, static_cast<std::int64_t>(units * unit)};
+  return Block{SiteId{entry >> code_bits}, static_cast<std::int64_t>(units * unit)};
+}
+
+inline Block BlockTable::take_small(std::byte* leaf, std::size_t index) {
+  const Block block = small_block(leaf, index);
+  if ((small_entry(leaf, index) & code_mask) >= lesser_code) [[unlikely]] {
+    set_small_entry(leaf, index + 1, 0);
+  }
+  set_small_entry(leaf, index, 0);
+  return block;
 }
 
 inline Block BlockTable::large_block(std::uint64_t entry) {
@@ -123,10 +180,17 @@ inline Block BlockTable::large_block(std::uint64_t entry) {
 
 inline Block BlockTable::take(const ExclusiveGuard& guard, const void* pointer) {
   const std::uintptr_t address = number(pointer);
-  if (region_of(address) >= region_count) {
+  if (!is_covered(address)) [[unlikely]] {
     return Block{SiteId::root, 0};
   }
-  const Region& region = regions_[region_of(address)];
+  const Region& region = region_of(address);
+  if (region.small != nullptr && is_start(small_entry(region.small, small_index(address)))) [[likely]] {
+    return take_small(region.small, small_index(address));
+  }
+  return take_large(guard, region, address);
+}
+
+inline Block BlockTable::take_large(const ExclusiveGuard& guard, const Region& region, std::uintptr_t address) {
   if (region.large != nullptr) {
     std::uint64_t& entry = region.large[large_index(address)];
     if (starts_at(entry, address)) {
@@ -135,73 +199,127 @@ inline Block BlockTable::take(const ExclusiveGuard& guard, const void* pointer) 
       return block;
     }
   }
-  if (region.small != nullptr) {
-    std::uint32_t& entry = region.small[small_index(address)];
-    if (entry != 0) {
-      const Block block = small_block(entry);
-      entry = 0;
-      return block;
-    }
-  }
   return huge_.empty() ? Block{SiteId::root, 0} : take_huge(guard, address);
-}
-
-template <class Visit>
-void BlockTable::for_each(const ExclusiveGuard& guard, Visit visit) const {
-  for (std::size_t region = first_region_; region <= last_region_; ++region) {
-    const Region& each = regions_[region];
-    for (std::size_t i = 0; each.small != nullptr && i < small_leaf_bytes / sizeof(*each.small); ++i) {
-      if (each.small[i] != 0) {
-        visit(small_block(each.small[i]));
-      }
-    }
-    for (std::size_t i = 0; each.large != nullptr && i < large_leaf_bytes / sizeof(*each.large); ++i) {
-      if (each.large[i] != 0) {
-        visit(large_block(each.large[i]));
-      }
-    }
-  }
-  huge_.for_each(guard, [&](const Range& range) { visit(Block{range.site, range.counted}); });
 }
 
 template <class Stale>
 bool BlockTable::put(const ExclusiveGuard& guard, const void* pointer, std::size_t requested, SiteId site,
                      Stale stale) {
   const std::uintptr_t address = number(pointer);
-  if (region_of(address) >= region_count) {
+  if (!is_covered(address)) [[unlikely]] {
     return false;
   }
-  if (const Block same_start = take(guard, pointer); same_start.bytes != 0) [[unlikely]] {
-    stale(same_start);
+  const auto bytes = static_cast<std::size_t>(counted_bytes(requested));
+  return bytes < large_from_units * unit ? put_small(address, static_cast<std::uint32_t>(bytes / unit), site, stale)
+                                         : put_large(guard, address, bytes, site, stale);
+}
+
+template <class Stale>
+bool BlockTable::put_small(std::uintptr_t address, std::uint32_t units, SiteId site, Stale stale) {
+  const Region& region = region_of(address);
+  if (region.large != nullptr) {
+    if (std::uint64_t& same_start = region.large[large_index(address)]; starts_at(same_start, address)) [[unlikely]] {
+      stale(large_block(same_start));
+      same_start = 0;
+    }
   }
-  Region& region = regions_[region_of(address)];
-  const auto site_bits = static_cast<std::uint64_t>(index_of(site));
-  if (requested <= small_limit) {
-    std::uint32_t* entries = region.small != nullptr ? region.small : leaf(region.small, small_leaf_bytes);
-    if (entries == nullptr) {
+  std::byte* leaf = region.small;
+  if (leaf == nullptr) [[unlikely]] {
+    leaf = new_small_leaf(address);
+    if (leaf == nullptr) {
       return false;
     }
-    const auto units = static_cast<std::uint32_t>(counted_bytes(requested) / static_cast<std::int64_t>(unit));
-    entries[small_index(address)] = static_cast<std::uint32_t>(site_bits << small_units_bits) | (units - 1);
-    return true;
   }
-  if (requested >= huge_limit) [[unlikely]] {
-    huge_.remove(guard, address, requested, [&](const Range& gone) { stale(Block{gone.site, gone.counted}); });
+  const std::size_t index = small_index(address);
+  const auto clear_stale = [&](std::size_t at) {
+    const std::uint32_t entry = small_entry(leaf, at);
+    if (is_start(entry)) {
+      stale(take_small(leaf, at));
+    } else if (entry != 0) {
+      // The rest of a block that began in the unit before.
+      stale(take_small(leaf, at - 1));
+    }
+  };
+  if (small_entry(leaf, index) != 0) [[unlikely]] {
+    clear_stale(index);
+  }
+  std::uint32_t code = units - 1;
+  if (code >= lesser_code) {
+    clear_stale(index + 1);
+    code = units <= 29 ? lesser_code : greater_code;
+    set_small_entry(leaf, index + 1, units - (units <= 29 ? 14 : 29));
+  }
+  set_small_entry(leaf, index, (index_of(site) << code_bits) | code);
+  return true;
+}
+
+template <class Stale>
+bool BlockTable::put_large(const ExclusiveGuard& guard, std::uintptr_t address, std::size_t bytes, SiteId site,
+                           Stale stale) {
+  if (const Block same_start = take(guard, reinterpret_cast<const void*>(address)); same_start.bytes != 0)
+      [[unlikely]] {
+    stale(same_start);
+  }
+  if (bytes >= huge_limit) [[unlikely]] {
+    huge_.remove(guard, address, bytes, [&](const Range& gone) { stale(Block{gone.site, gone.counted}); });
     return !fails(Failpoint::huge_blocks_full) &&
-           huge_.insert(
-               guard, Range{address, address + requested, static_cast<std::int64_t>(requested), site, Counting::whole});
+           huge_.insert(guard,
+                        Range{address, address + bytes, static_cast<std::int64_t>(bytes), site, Counting::whole});
   }
-  std::uint64_t* entries = region.large != nullptr ? region.large : leaf(region.large, large_leaf_bytes);
-  if (entries == nullptr) {
-    return false;
+  std::uint64_t* leaf = region_of(address).large;
+  if (leaf == nullptr) [[unlikely]] {
+    leaf = new_large_leaf(address);
+    if (leaf == nullptr) {
+      return false;
+    }
   }
-  std::uint64_t& entry = entries[large_index(address)];
+  std::uint64_t& entry = leaf[large_index(address)];
   if (entry != 0) [[unlikely]] {
-    // Two live blocks of more than 512 bytes can't both begin in the same 512 bytes.
     stale(large_block(entry));
   }
-  entry = (site_bits << (large_bytes_bits + 5)) | (unit_in_granule(address) << large_bytes_bits) | requested;
+  entry = (std::uint64_t{index_of(site)} << (large_bytes_bits + 5)) | (unit_in_granule(address) << large_bytes_bits) |
+          bytes;
   return true;
+}
+
+template <class Visit>
+void BlockTable::for_each(const ExclusiveGuard& guard, Visit visit) const {
+  for (std::size_t i = 0; i < directory_count; ++i) {
+    for (std::size_t j = 0; directories_[i] != &nothing && j < directory_size; ++j) {
+      const Region& region = directories_[i]->regions[j];
+      for (std::size_t unit_index = 0; region.small != nullptr && unit_index < units_of_region; ++unit_index) {
+        if (is_start(small_entry(region.small, unit_index))) {
+          visit(small_block(region.small, unit_index));
+        }
+      }
+      for (std::size_t granule = 0; region.large != nullptr && granule < granules_of_region; ++granule) {
+        if (region.large[granule] != 0) {
+          visit(large_block(region.large[granule]));
+        }
+      }
+    }
+  }
+  huge_.for_each(guard, [&](const Range& range) { visit(Block{range.site, range.counted}); });
+}
+
+template <class Visit>
+void BlockTable::each_reservation(const ExclusiveGuard& guard, Visit visit) const {
+  visit(directories_, directory_count * sizeof(Directory*));
+  for (std::size_t i = 0; i < directory_count; ++i) {
+    if (directories_[i] == &nothing) {
+      continue;
+    }
+    visit(directories_[i], sizeof(Directory));
+    for (const Region& region : directories_[i]->regions) {
+      if (region.small != nullptr) {
+        visit(region.small, small_leaf_bytes);
+      }
+      if (region.large != nullptr) {
+        visit(region.large, large_leaf_bytes);
+      }
+    }
+  }
+  huge_.each_reservation(guard, visit);
 }
 
 }  // namespace fil

@@ -24,7 +24,8 @@ void zero(void* address, std::size_t bytes) {
 
 bool CallTree::prepare() {
   if (known_codes_ == nullptr) {
-    known_codes_ = static_cast<KnownCode*>(system::reserve(known_capacity * sizeof(KnownCode)));
+    known_codes_ = static_cast<KnownCode*>(system::reserve(first_known_capacity * sizeof(KnownCode)));
+    known_capacity_ = first_known_capacity;
   }
   return known_codes_ != nullptr && aliases_.prepare() && sites_by_line_.prepare();
 }
@@ -33,7 +34,7 @@ void CallTree::reset(const ExclusiveGuard& guard) {
   segment::Header& header = view_.header();
   zero(view_.counts(), header.site_count.load(std::memory_order_relaxed) * sizeof(segment::SiteCounts));
   if (known_count_ != 0) {
-    system::discard(known_codes_, known_capacity * sizeof(KnownCode));
+    system::discard(known_codes_, known_capacity_ * sizeof(KnownCode));
     known_count_ = 0;
   }
   aliases_.clear(guard);
@@ -74,11 +75,11 @@ CodeId CallTree::add_record(const void* key, std::size_t slot, segment::CodeKind
   segment::Header& header = view_.header();
   const std::uint32_t id = header.code_count.load(std::memory_order_relaxed);
   std::uint32_t offset = header.string_bytes.load(std::memory_order_relaxed);
-  if (id == segment::code_capacity || known_count_ >= known_capacity / 4 * 3 || fails(Failpoint::codes_full)) {
+  if (id == view_.most_codes() || fails(Failpoint::codes_full) || !make_room_for_code(key, slot)) {
     return CodeId::none;
   }
   const auto append = [&](auto write, std::uint32_t& start, std::uint32_t& bytes) {
-    const std::size_t room = segment::string_capacity - offset;
+    const std::size_t room = view_.most_string_bytes() - offset;
     const std::size_t written = write(view_.strings() + offset, room);
     if (written > room || fails(Failpoint::names_full)) {
       return false;
@@ -119,12 +120,67 @@ SiteId CallTree::site_of_line(const ExclusiveGuard& guard, SiteId caller, CodeId
   if (site != SiteId::root) {
     return site;
   }
+  if (id != CodeId::none && view_.header().site_count.load(std::memory_order_relaxed) >= fold_after()) {
+    site = outer_call(caller, id, line);
+  }
+  if (site != SiteId::root) {
+    degrade(segment::Degradation::recursion_folded);
+    // A full table only costs time.
+    sites_by_line_.insert(guard, by_line, site);
+    return site;
+  }
   site = id == CodeId::none ? SiteId::root : add_site(guard, caller, id, line);
   if (site == SiteId::root || fails(Failpoint::sites_by_line_full) || !sites_by_line_.insert(guard, by_line, site)) {
     degrade(segment::Degradation::call_sites_full);
     return caller == SiteId::root ? SiteId::no_python_stack : caller;
   }
   return site;
+}
+
+/// The nearest caller that stands on the same line; the root if there is none.
+SiteId CallTree::outer_call(SiteId caller, CodeId id, std::int32_t line) const {
+  const segment::SiteFrame* frames = view_.frames();
+  std::uint32_t at = index_of(caller);
+  for (std::uint32_t steps = 0; steps < longest_cycle && at >= index_of(SiteId::first_free); ++steps) {
+    const segment::SiteFrame& frame = frames[at];
+    if (frame.code == index_of(id) && frame.line == line) {
+      return SiteId{at};
+    }
+    at = frame.parent;
+  }
+  return SiteId::root;
+}
+
+/// Doubles the table if it is about to fill up; then `slot` is the key's in the new one. False if it is full.
+bool CallTree::make_room_for_code(const void* key, std::size_t& slot) {
+  if (known_count_ < known_capacity_ / 4 * 3) {
+    return true;
+  }
+  auto* larger = known_capacity_ < most_known_capacity
+                     ? static_cast<KnownCode*>(system::reserve(2 * known_capacity_ * sizeof(KnownCode)))
+                     : nullptr;
+  if (larger == nullptr) {
+    return false;
+  }
+  KnownCode* before = known_codes_;
+  const std::size_t slots = known_capacity_;
+  known_codes_ = larger;
+  known_capacity_ = 2 * slots;
+  const auto free_slot = [&](const void* code) {
+    std::size_t free = first_slot(code);
+    while (known_codes_[free].code != nullptr) {
+      free = next(free);
+    }
+    return free;
+  };
+  for (std::size_t i = 0; i < slots; ++i) {
+    if (before[i].code != nullptr) {
+      known_codes_[free_slot(before[i].code)] = before[i];
+    }
+  }
+  system::unreserve(before, slots * sizeof(KnownCode));
+  slot = free_slot(key);
+  return true;
 }
 
 SiteId CallTree::mapping_site(const ExclusiveGuard& guard, SiteId caller, segment::CodeKind kind, const char* name) {
@@ -164,7 +220,7 @@ SiteId CallTree::moved_mapping_site(const ExclusiveGuard& guard, SiteId caller, 
 SiteId CallTree::add_site(const ExclusiveGuard&, SiteId caller, CodeId id, std::int32_t line) {
   segment::Header& header = view_.header();
   const std::uint32_t index = header.site_count.load(std::memory_order_relaxed);
-  if (index == segment::site_capacity || fails(Failpoint::sites_full)) {
+  if (index == view_.most_sites() || fails(Failpoint::sites_full)) {
     return SiteId::root;
   }
   invariant([&] { return index_of(caller) < index; }, "a call site's caller was there before it");

@@ -78,7 +78,23 @@ class CallTree {
     view_.header().degradations.fetch_or(static_cast<std::uint32_t>(reason), std::memory_order_relaxed);
   }
 
+  /// Calls `visit(const void* address, std::size_t bytes)` for each part of the tables' own memory, the segment
+  /// included.
+  template <class Visit>
+  void each_reservation(const ExclusiveGuard& guard, Visit visit) const {
+    visit(view_.base, segment::bytes_at_scale(view_.scale));
+    visit(known_codes_, known_capacity_ * sizeof(KnownCode));
+    aliases_.each_reservation(guard, visit);
+    sites_by_line_.each_reservation(guard, visit);
+  }
+
   static constexpr std::size_t boundary_capacity = 16;
+  /// From so many call sites on (a sixteenth of the capacity) recursion is folded: a call of a line that is among the
+  /// callers already is charged to it there. Until then every stack is exact, also that of a recursion; a binary one of
+  /// depth 18 alone would fill the table.
+  std::uint32_t fold_after() const { return view_.most_sites() / 16; }
+  /// Callers that are looked at for the same line. Longer cycles are not folded.
+  static constexpr std::uint32_t longest_cycle = 64;
 
  private:
   struct KnownCode {
@@ -104,20 +120,25 @@ class CallTree {
   SiteId add_alias(const ExclusiveGuard& guard, SiteId caller, CodeId id, const void* code, std::uint32_t offset);
   SiteId add_site(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line);
 
-  static std::size_t first_slot(const void* code) {
+  std::size_t first_slot(const void* code) const {
     return static_cast<std::size_t>((reinterpret_cast<std::uintptr_t>(code) >> 4) * 0x9e37'79b9'7f4a'7c15U >> 40) &
-           (known_capacity - 1);
+           (known_capacity_ - 1);
   }
-  static std::size_t next(std::size_t slot) { return (slot + 1) & (known_capacity - 1); }
+  std::size_t next(std::size_t slot) const { return (slot + 1) & (known_capacity_ - 1); }
+  bool make_room_for_code(const void* key, std::size_t& slot);
+  SiteId outer_call(SiteId caller, CodeId id, std::int32_t line) const;
 
+  /// 16 KiB.
+  static constexpr std::size_t first_known_capacity = 1024;
   /// Twice the codes of a session, so that probes stay short.
-  static constexpr std::size_t known_capacity = std::size_t{segment::code_capacity} * 2;
+  static constexpr std::size_t most_known_capacity = std::size_t{segment::code_capacity} * 2;
   /// A line has a handful of instructions that allocate.
   static constexpr std::size_t alias_capacity = std::size_t{segment::site_capacity} * 4;
 
   segment::View view_{};
   const CodeReader* reader_ = nullptr;
   KnownCode* known_codes_ = nullptr;
+  std::size_t known_capacity_ = 0;
   std::size_t known_count_ = 0;
   TripleMap aliases_{alias_capacity};
   TripleMap sites_by_line_{std::size_t{segment::site_capacity} * 2};

@@ -56,6 +56,11 @@ class Mappings {
     ranges_.for_each(guard, visit);
   }
 
+  template <class Visit>
+  void each_reservation(const ExclusiveGuard& guard, Visit visit) const {
+    ranges_.each_reservation(guard, visit);
+  }
+
   void clear(const ExclusiveGuard& guard);
 
  private:

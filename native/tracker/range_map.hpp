@@ -77,6 +77,14 @@ class RangeMap {
     }
   }
 
+  /// Calls `visit(const void* address, std::size_t bytes)` for the table's own memory.
+  template <class Visit>
+  void each_reservation(const ExclusiveGuard&, Visit visit) const {
+    if (ranges_ != nullptr) {
+      visit(ranges_, capacity_ * sizeof(Range));
+    }
+  }
+
   void clear(const ExclusiveGuard&);
 
  private:

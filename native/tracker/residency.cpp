@@ -37,6 +37,8 @@ static_assert(sizeof(PageRegion) == 24 && sizeof(ScanArguments) == 96);
 constexpr unsigned long pagemap_scan = _IOWR('f', 16, ScanArguments);
 constexpr std::uint64_t page_is_present = 1U << 3;
 constexpr std::uint64_t page_is_swapped = 1U << 4;
+/// Read and never written: the kernel's one page of zeros, which is nobody's memory.
+constexpr std::uint64_t page_is_the_zero_page = 1U << 5;
 
 /// Bits of an entry of /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst).
 constexpr std::uint64_t present_or_swapped = std::uint64_t{3} << 62;
@@ -72,6 +74,8 @@ std::int64_t resident_bytes_by_scan(int pagemap, std::uintptr_t start, std::uint
     arguments.regions = reinterpret_cast<std::uintptr_t>(regions);
     arguments.region_count = sizeof(regions) / sizeof(regions[0]);
     arguments.any_of = page_is_present | page_is_swapped;
+    arguments.inverted = page_is_the_zero_page;
+    arguments.required = page_is_the_zero_page;
     arguments.returned = arguments.any_of;
     const long found = syscall(SYS_ioctl, pagemap, pagemap_scan, &arguments);
     if (found < 0 || arguments.walk_end <= from) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -54,6 +55,12 @@ void unreserve(void* address, std::size_t bytes) {
 bool punch_hole(void* address, std::size_t bytes) {
   const ErrnoKept kept;
   return !fails(Failpoint::punch_hole) && syscall(SYS_madvise, address, bytes, MADV_REMOVE) == 0;
+}
+
+std::size_t address_space_limit() {
+  const ErrnoKept kept;
+  rlimit limit{};
+  return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur : ~std::size_t{0};
 }
 
 std::size_t size_of(int descriptor) {

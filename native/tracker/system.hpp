@@ -15,6 +15,9 @@ void unreserve(void* address, std::size_t bytes);
 
 /// Makes pages of a shared mapping read as zero again and frees their memory. False where the file system can't.
 bool punch_hole(void* address, std::size_t bytes);
+/// The limit of `ulimit -v`, in bytes; the largest number if there is none.
+std::size_t address_space_limit();
+
 /// Size of the file behind a descriptor; 0 if there is none.
 std::size_t size_of(int descriptor);
 void* map_shared(int descriptor, std::size_t bytes);

@@ -11,6 +11,8 @@ namespace fil {
 namespace {
 
 struct Slot {
+  /// The slot that was made before; slots are never given up.
+  Slot* older;
   Slot* next_free;
   python::CallStack stack;
 };
@@ -25,6 +27,7 @@ bool key_made = false;
 std::atomic<bool> ran_out{false};
 
 Slot* free_slots = nullptr;
+Slot* newest = nullptr;
 std::atomic_flag free_slots_taken = ATOMIC_FLAG_INIT;
 
 template <class Action>
@@ -40,9 +43,12 @@ void give_back(void* value) {
   auto* slot = static_cast<Slot*>(value);
   own_slot = nullptr;
   ending = true;
-  // A deep recursion may have touched megabytes of it.
-  system::discard(slot, sizeof(Slot));
   with_free_slots([&] {
+    // A deep recursion may have touched megabytes.
+    slot->stack.release();
+    Slot* older = slot->older;
+    system::discard(slot, sizeof(Slot));
+    slot->older = older;
     slot->next_free = free_slots;
     free_slots = slot;
   });
@@ -57,6 +63,7 @@ void prepare_thread_stacks() {
 void forget_other_threads_stacks() {
   // Perhaps half changed; a few pages of address space are no loss.
   free_slots = nullptr;
+  newest = nullptr;
   free_slots_taken.clear(std::memory_order_relaxed);
 }
 
@@ -80,6 +87,12 @@ python::CallStack* call_stack_of_this_thread() {
   });
   if (own_slot == nullptr && !fails(Failpoint::call_stack)) {
     own_slot = static_cast<Slot*>(system::reserve(sizeof(Slot)));
+    if (own_slot != nullptr) {
+      with_free_slots([&] {
+        own_slot->older = newest;
+        newest = own_slot;
+      });
+    }
   }
   if (own_slot == nullptr) {
     ran_out.store(true, std::memory_order_relaxed);
@@ -90,6 +103,15 @@ python::CallStack* call_stack_of_this_thread() {
     pthread_setspecific(end_of_thread, own_slot);
   }
   return &own_slot->stack;
+}
+
+void visit_stacks_of_threads(void (*visit)(void* context, const void* address, std::size_t bytes), void* context) {
+  with_free_slots([&] {
+    for (const Slot* slot = newest; slot != nullptr; slot = slot->older) {
+      visit(context, slot, sizeof(Slot));
+      slot->stack.each_reservation([&](const void* address, std::size_t bytes) { visit(context, address, bytes); });
+    }
+  });
 }
 
 }  // namespace fil

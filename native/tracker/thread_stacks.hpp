@@ -17,4 +17,15 @@ void prepare_thread_stacks();
 /// After fork, in the child: another thread may have been in the middle of taking or giving back.
 void forget_other_threads_stacks();
 
+/// Calls `visit` for each part of the memory of all threads' stacks. While no event is under way anywhere.
+void visit_stacks_of_threads(void (*visit)(void* context, const void* address, std::size_t bytes), void* context);
+
+/// The same for a function object.
+template <class Visit>
+void each_threads_stack(Visit visit) {
+  visit_stacks_of_threads(
+      [](void* context, const void* address, std::size_t bytes) { (*static_cast<Visit*>(context))(address, bytes); },
+      &visit);
+}
+
 }  // namespace fil

@@ -7,6 +7,7 @@
 #include "checks/audit.hpp"
 #include "python/allocator_hooks.hpp"
 #include "python/code_watch.hpp"
+#include "residency.hpp"
 #include "system.hpp"
 #include "thread_pools.hpp"
 #include "thread_stacks.hpp"
@@ -26,6 +27,19 @@ struct Inherited {
 constexpr std::size_t worth_measuring_bytes = std::size_t{1} << 20;
 constexpr std::uint32_t events_between_measuring = 4096;
 
+/// With a limited address space the segment takes a 32nd of it at most: the rest is the program's.
+constexpr std::size_t part_of_address_space = 32;
+std::uint32_t scale_for(std::size_t address_space) {
+  std::uint32_t scale = 0;
+  while (scale < segment::largest_scale && segment::bytes_at_scale(scale) > address_space / part_of_address_space) {
+    ++scale;
+  }
+  return scale;
+}
+
+/// Sessions that held less are over too soon to measure our own tables.
+constexpr std::int64_t worth_measuring_ourselves = 1 << 20;
+
 }  // namespace
 
 constinit Tracker tracker;
@@ -40,7 +54,11 @@ void Tracker::attach() {
   if (system::size_of(descriptor) < segment::total_bytes) {
     return run_untracked("The shared memory for profiling is missing or too small: was its descriptor closed?");
   }
-  auto* base = static_cast<std::byte*>(system::map_shared(descriptor, segment::total_bytes));
+  std::uint32_t scale = scale_for(system::address_space_limit());
+  auto* base = static_cast<std::byte*>(system::map_shared(descriptor, segment::bytes_at_scale(scale)));
+  while (base == nullptr && scale < segment::largest_scale) {
+    base = static_cast<std::byte*>(system::map_shared(descriptor, segment::bytes_at_scale(++scale)));
+  }
   system::close_descriptor(descriptor);
   if (base == nullptr) {
     return run_untracked(
@@ -50,12 +68,13 @@ void Tracker::attach() {
   const segment::Header& header = *reinterpret_cast<segment::Header*>(base);
   if (header.magic != segment::magic || header.layout_version != segment::layout_version ||
       fails(Failpoint::segment_layout)) {
-    system::unreserve(base, segment::total_bytes);
+    system::unreserve(base, segment::bytes_at_scale(scale));
     return run_untracked(
         "The tracker and the program that started it are of different versions of Fil (their shared memory differs). "
         "Reinstall filprofiler; in a checkout, run npm run setup.");
   }
-  view_ = segment::View{base};
+  view_ = segment::View{base, scale};
+  view_.header().scale = scale;
   ledger_ = Ledger(view_);
   unsetenv(environment::segment_descriptor);
   guard_.attach(view_);
@@ -77,7 +96,9 @@ const char* Tracker::why_unfit() {
     return problem_;
   }
   if (!attached()) {
-    return "This process was not started by Fil.";
+    // Still there if no Python was found at the start, as in a shell that only starts one.
+    return getenv(environment::segment_descriptor) != nullptr ? python::Interpreter::exports_nothing
+                                                              : "This process was not started by Fil.";
   }
   if (!python_.found()) {
     if (const char* problem = python_.find()) {
@@ -126,6 +147,7 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count) {
     header.python_version_hex = static_cast<std::uint32_t>(*python_.api().version);
     header.ended_nanoseconds.store(0, std::memory_order_relaxed);
     header.began_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
+    header.own_bytes.store(0, std::memory_order_relaxed);
     header.session.store(++sessions_, std::memory_order_relaxed);
     header.state.store(segment::State::tracking, std::memory_order_release);
   }
@@ -154,8 +176,26 @@ void Tracker::end() {
   if constexpr (is_checked_build) {
     audit_session(guard);
   }
+  if (header.peak_bytes.load(std::memory_order_relaxed) >= worth_measuring_ourselves) {
+    header.own_bytes.store(own_bytes(guard), std::memory_order_relaxed);
+  }
   blocks_.clear(guard);
   mappings_.clear(guard);
+}
+
+/// Resident memory of all tables.
+std::uint64_t Tracker::own_bytes(const ExclusiveGuard& guard) const {
+  std::int64_t sum = 0;
+  const auto add = [&](const void* address, std::size_t bytes) {
+    const auto start = reinterpret_cast<std::uintptr_t>(address);
+    const std::int64_t resident = system::resident_bytes(start, start + bytes);
+    sum += resident < 0 ? 0 : resident;
+  };
+  blocks_.each_reservation(guard, add);
+  tree_.each_reservation(guard, add);
+  mappings_.each_reservation(guard, add);
+  each_threads_stack([&](const void* address, std::size_t bytes) { add(address, bytes); });
+  return static_cast<std::uint64_t>(sum);
 }
 
 Tracker::Thread Tracker::calling_thread(Caller caller) const {

@@ -121,6 +121,7 @@ class Tracker {
   Thread calling_thread(Caller caller) const;
   SiteId site_of(const ExclusiveGuard& guard, const Thread& thread);
   /// Runs `action(guard, thread)` alone, if `session` is still under way.
+  std::uint64_t own_bytes(const ExclusiveGuard& guard) const;
   template <class Action>
   void in_session(std::uint32_t session, Action action);
   void enter_mapping(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site,

@@ -1,4 +1,4 @@
-// A fixed-size hash table from three numbers to a site: how the call tree finds the child for (caller, code, place).
+// A hash table from three numbers to a site: how the call tree finds the child for (caller, code, place).
 #pragma once
 
 #include <cstddef>
@@ -21,12 +21,14 @@ class TripleMap {
     bool operator==(const Key&) const = default;
   };
 
-  explicit constexpr TripleMap(std::size_t capacity) : capacity_(capacity) {}
+  /// @param most_slots a power of two; the table grows to it by doubling, so that few entries touch few pages.
+  explicit constexpr TripleMap(std::size_t most_slots) : most_slots_(most_slots) {}
 
-  /// Reserves the table; false if there is no address space for it.
+  /// Reserves a first, small table; false if there is no address space for it.
   bool prepare() {
     if (entries_ == nullptr) {
-      entries_ = static_cast<Entry*>(system::reserve(capacity_ * sizeof(Entry)));
+      entries_ = allocate(first_capacity);
+      capacity_ = first_capacity;
     }
     return entries_ != nullptr;
   }
@@ -43,23 +45,34 @@ class TripleMap {
 
   /// False if the table is full. The key must not be there.
   bool insert(const ExclusiveGuard&, const Key& key, SiteId value) {
-    if (count_ >= capacity_ / 4 * 3) {
+    if (count_ >= capacity_ / 4 * 3 && !grow()) {
       return false;
     }
-    std::size_t slot = first_slot(key);
-    while (entries_[slot].value != SiteId::root) {
-      slot = next(slot);
-    }
-    entries_[slot] = Entry{key, value};
+    enter(Entry{key, value});
     ++count_;
     return true;
   }
 
   void clear(const ExclusiveGuard&) {
+    if (capacity_ > first_capacity) {
+      if (Entry* small = allocate(first_capacity); small != nullptr) {
+        system::unreserve(entries_, capacity_ * sizeof(Entry));
+        entries_ = small;
+        capacity_ = first_capacity;
+        count_ = 0;
+        return;
+      }
+    }
     if (count_ != 0) {
       system::discard(entries_, capacity_ * sizeof(Entry));
       count_ = 0;
     }
+  }
+
+  /// Calls `visit(const void* address, std::size_t bytes)` for the table's own memory.
+  template <class Visit>
+  void each_reservation(const ExclusiveGuard&, Visit visit) const {
+    visit(entries_, capacity_ * sizeof(Entry));
   }
 
  private:
@@ -67,6 +80,37 @@ class TripleMap {
     Key key;
     SiteId value;
   };
+
+  /// 16 KiB.
+  static constexpr std::size_t first_capacity = 1024;
+
+  static Entry* allocate(std::size_t slots) { return static_cast<Entry*>(system::reserve(slots * sizeof(Entry))); }
+
+  void enter(const Entry& entry) {
+    std::size_t slot = first_slot(entry.key);
+    while (entries_[slot].value != SiteId::root) {
+      slot = next(slot);
+    }
+    entries_[slot] = entry;
+  }
+
+  bool grow() {
+    Entry* larger = capacity_ < most_slots_ ? allocate(2 * capacity_) : nullptr;
+    if (larger == nullptr) {
+      return false;
+    }
+    Entry* before = entries_;
+    const std::size_t slots = capacity_;
+    entries_ = larger;
+    capacity_ = 2 * slots;
+    for (std::size_t slot = 0; slot < slots; ++slot) {
+      if (before[slot].value != SiteId::root) {
+        enter(before[slot]);
+      }
+    }
+    system::unreserve(before, slots * sizeof(Entry));
+    return true;
+  }
 
   std::size_t first_slot(const Key& key) const {
     // Multiplication by odd constants spreads the low bits upwards; the fold brings them back (Fibonacci hashing,
@@ -78,8 +122,9 @@ class TripleMap {
   }
   std::size_t next(std::size_t slot) const { return (slot + 1) & (capacity_ - 1); }
 
+  std::size_t most_slots_;
   /// A power of two.
-  std::size_t capacity_;
+  std::size_t capacity_ = 0;
   Entry* entries_ = nullptr;
   std::size_t count_ = 0;
 };

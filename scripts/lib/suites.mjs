@@ -119,13 +119,13 @@ export const SUITES = [
   {
     name: 'tracker',
     title: 'Programs under the tracker (pytest)',
-    needs: ['fortran'],
+    needs: ['fortran', 'allocators'],
     run: () => pytest('tracker', [at('native', 'test', 'python')]),
   },
   {
     name: 'tracker-checked',
     title: 'The same with every invariant, and failpoints',
-    needs: ['fortran'],
+    needs: ['fortran', 'allocators'],
     run: async () => {
       await buildChecked();
       return pytest('tracker-checked', [at('native', 'test', 'python')], { TRACKER_TEST_BUNDLE: CHECKED_BUNDLE });

@@ -20,6 +20,12 @@ export const hasGoogleTest = () => existsSync('/usr/include/gtest/gtest.h');
 /** A Fortran compiler, for a library whose ALLOCATE the tests count. */
 export const hasFortran = () => spawnSync('gfortran', ['--version']).status === 0;
 
+/** Other allocators, as programs preload them or libraries bring them along. */
+const hasAllocators = () =>
+  ['jemalloc.so.2', 'tcmalloc_minimal.so.4'].every((name) =>
+    (spawnSync('ldconfig', ['-p'], { encoding: 'utf8' }).stdout ?? '').includes(`lib${name}`),
+  );
+
 const hasFonts = () => /\.(ttf|otf)/.test(spawnSync('fc-list', { encoding: 'utf8' }).stdout ?? '');
 
 /**
@@ -48,6 +54,12 @@ const NEEDS = {
     what: 'GoogleTest (/usr/include/gtest/gtest.h)',
     isMet: hasGoogleTest,
     packages: ['libgtest-dev'],
+    otherwise: 'run the other suites only',
+  },
+  allocators: {
+    what: 'jemalloc and tcmalloc',
+    isMet: hasAllocators,
+    packages: ['libjemalloc2', 'libtcmalloc-minimal4'],
     otherwise: 'run the other suites only',
   },
   fortran: {

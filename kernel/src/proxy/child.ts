@@ -37,6 +37,10 @@ const SEGMENT_DESCRIPTOR = 3;
  * @throws {StartFailure} if Python can't be started.
  */
 export async function startChild(options: ChildOptions): Promise<Child> {
+  const problem = options.addon.whyNotPreloadedInto(options.python);
+  if (problem !== null) {
+    throw new StartFailure(problem);
+  }
   const child = spawn(options.python, options.args, {
     // A session of its own: an interrupt sent to our group must not reach it beside the one that we forward.
     detached: true,

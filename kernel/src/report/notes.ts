@@ -15,6 +15,8 @@ const DEGRADATION_TEXTS = {
     'Fil could not get memory for its own tables; some blocks of memory are missing from the figures.',
   'stacks-missing':
     'Fil could not get memory to follow the call stacks of some threads; what they allocated is counted, but not shown where.',
+  'recursion-folded':
+    'The program has very many call stacks; in the latest of them, calls of a recursion are shown at the first call of the same line.',
 } satisfies Record<Snapshot['degradations'][number], string>;
 
 /** The notes of a report, in the order in which they are to be read. */

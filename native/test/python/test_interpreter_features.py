@@ -86,40 +86,6 @@ def test_every_start_method_of_multiprocessing_works(run: RunTracked, method: st
     assert result.code == 0
 
 
-def test_under_a_small_address_space_it_says_so_or_works_but_never_aborts(
-    run: RunTracked,
-) -> None:
-    result = run("""
-        import resource
-        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), used + (20 << 20)))
-        try:
-            tracker.begin([])
-        except tracker.TrackerError as error:
-            print(error)
-        kept = [str(i) for i in range(1000)]
-        tracker.end()
-        print("goes on")
-    """)
-    assert result.output.splitlines()[-1] == "goes on"
-    assert "address space" in result.output
-
-
-def test_running_out_of_address_space_while_tracking_is_said_in_the_report(run: RunTracked) -> None:
-    result = run("""
-        import resource
-        tracker.begin([])
-        used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), used + (100 << 20)))
-        try:
-            kept = [bytes(1 << 20) for _ in range(1000)]
-        except MemoryError:
-            print("MemoryError")
-        tracker.end()
-    """)
-    assert result.output == "MemoryError"
-
-
 def test_begin_and_end_take_less_than_100_microseconds_when_nothing_is_live(run: RunTracked) -> None:
     result = run("""
         import time

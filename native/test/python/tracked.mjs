@@ -18,7 +18,9 @@ const child = spawn(command, args, {
 });
 child.on('exit', (code, signal) => {
   const { parent, code: codes, line, peakSiteBytes, currentSiteBytes, codes: names, ...totals } = segment.snapshot();
-  const sites = Array.from(parent.keys(), (site) => {
+  // A million of them would be a hundred megabytes of text.
+  const shown = process.env['TRACKED_TOTALS_ONLY'] === undefined ? parent : [];
+  const sites = Array.from(shown.keys(), (site) => {
     const known = codes[site] !== addon.noCode;
     const frame = known
       ? [names.qualifiedName[codes[site]], line[site], names.filename[codes[site]], names.kind[codes[site]]]

@@ -1,5 +1,9 @@
 #include "call_stack.hpp"
 
+#include <string.h>
+
+#include "../system.hpp"
+
 namespace fil::python {
 namespace {
 
@@ -76,7 +80,8 @@ std::size_t CallStack::verified_levels(const Interpreter& python, std::size_t jo
 /// Plants a canary at `level` or, where the frame can't bear one, a few levels further out.
 void CallStack::mark_level(const Interpreter& python, std::size_t level) {
   const std::size_t last = mark_count_ != 0 ? marks_[mark_count_ - 1].level : 0;
-  for (std::size_t tries = 0; tries < canary_distance && level > last && mark_count_ < max_marks; ++tries, --level) {
+  for (std::size_t tries = 0; tries < canary_distance && level > last && mark_count_ < most_marks(capacity_);
+       ++tries, --level) {
     const Canary canary = plant_canary(python, levels_[level].frame);
     if (canary.object != nullptr) {
       marks_[mark_count_++] = Mark{level, canary};
@@ -84,6 +89,40 @@ void CallStack::mark_level(const Interpreter& python, std::size_t level) {
       return;
     }
   }
+}
+
+/// Makes room for four times as many levels; false if that is too many, or there is no memory for them.
+bool CallStack::grow() {
+  const std::size_t larger = capacity_ == 0 ? first_depth : 4 * capacity_;
+  auto* memory = larger <= max_depth ? static_cast<std::byte*>(system::reserve(bytes_for(larger))) : nullptr;
+  if (memory == nullptr) {
+    return false;
+  }
+  auto* levels = reinterpret_cast<Level*>(memory);
+  auto* fresh = reinterpret_cast<const std::byte**>(levels + larger);
+  auto* marks = reinterpret_cast<Mark*>(fresh + larger);
+  auto* sites = reinterpret_cast<SiteId*>(marks + most_marks(larger));
+  if (capacity_ != 0) {
+    memcpy(levels, levels_, depth_ * sizeof(Level));
+    memcpy(fresh, fresh_, capacity_ * sizeof(*fresh_));
+    memcpy(marks, marks_, mark_count_ * sizeof(Mark));
+    memcpy(sites, sites_, depth_ * sizeof(SiteId));
+    system::unreserve(levels_, bytes_for(capacity_));
+  }
+  levels_ = levels;
+  fresh_ = fresh;
+  marks_ = marks;
+  sites_ = sites;
+  capacity_ = larger;
+  return true;
+}
+
+void CallStack::release() {
+  if (capacity_ != 0) {
+    system::unreserve(levels_, bytes_for(capacity_));
+    capacity_ = 0;
+  }
+  forget();
 }
 
 SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
@@ -96,6 +135,11 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
     for (Recent& recent : recent_) {
       recent.instruction = nullptr;
     }
+  }
+
+  if (capacity_ == 0 && !grow()) [[unlikely]] {
+    tree.degrade(segment::Degradation::stacks_missing);
+    return SiteId::root;
   }
 
   // Walk outwards from the leaf until a frame of the cached walk, or the base.
@@ -114,10 +158,10 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
           pass(same == level + 1 ? fil::Mark::stack_joined : fil::Mark::stack_moved_on_at_join);
           // Levels whose instruction moved on are entered again, from their cached frames.
           for (std::size_t i = level + 1; i > same; --i) {
-            fresh_[fresh++] = levels_[i - 1].frame;
-            if (fresh == max_depth) {
+            if (fresh == capacity_ && !grow()) {
               break;
             }
+            fresh_[fresh++] = levels_[i - 1].frame;
           }
           break;
         }
@@ -128,7 +172,7 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
     if (!python.is_transparent(frame) && tree.is_boundary(python.code(frame))) {
       break;
     }
-    if (fresh == max_depth || fails(Failpoint::stack_depth)) [[unlikely]] {
+    if (fails(Failpoint::stack_depth) || (fresh == capacity_ && !grow())) [[unlikely]] {
       tree.degrade(segment::Degradation::stacks_truncated);
       frame = nullptr;
       break;
@@ -144,10 +188,12 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
     base_frame_ = frame;
     base_code_ = frame != nullptr ? python.code(frame) : nullptr;
   }
-  if (same + fresh > max_depth) [[unlikely]] {
+  while (same + fresh > capacity_ && grow()) {
+  }
+  if (same + fresh > capacity_) [[unlikely]] {
     // Too deep to cache: leave out the innermost levels rather than the walk.
     tree.degrade(segment::Degradation::stacks_truncated);
-    const std::size_t excess = same + fresh - max_depth;
+    const std::size_t excess = same + fresh - capacity_;
     for (std::size_t i = 0; i + excess < fresh; ++i) {
       fresh_[i] = fresh_[i + excess];
     }

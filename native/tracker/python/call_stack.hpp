@@ -17,7 +17,7 @@ namespace fil::python {
 class CallStack {
  public:
   /// Frames that are walked; deeper stacks lose their outermost frames, visibly.
-  static constexpr std::size_t max_depth = 1U << 16;
+  static constexpr std::size_t max_depth = 1U << 18;
 
   /// For `thread`, whose frames the calling thread owns. SiteId::root if it has no frames.
   SiteId site(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python, const std::byte* thread,
@@ -32,10 +32,25 @@ class CallStack {
         top.instruction = instruction;
         sites_[depth_ - 1] = enter(guard, tree, python, caller, leaf, instruction);
       }
+      if (++stay_ == worth_a_canary_of_its_own && gil == Gil::held && depth_ > shallow) [[unlikely]] {
+        mark_level(python, depth_ - 1);
+      }
       pass(fil::Mark::stack_unchanged);
       return sites_[depth_ - 1];
     }
+    stay_ = 0;
     return walk(guard, gil, tree, python, leaf, epoch);
+  }
+
+  /// Gives back what a deep recursion took; the next walk begins anew.
+  void release();
+
+  /// Calls `visit(const void* address, std::size_t bytes)` for the memory that it has taken besides itself.
+  template <class Visit>
+  void each_reservation(Visit visit) const {
+    if (capacity_ != 0) {
+      visit(levels_, bytes_for(capacity_));
+    }
   }
 
   /// Levels that the last walk found.
@@ -72,7 +87,12 @@ class CallStack {
   static constexpr std::size_t worth_a_canary = 48;
   /// ... this many levels from where it began: innermost frames are too short-lived to bear one.
   static constexpr std::size_t canary_distance = 16;
-  static constexpr std::size_t max_marks = max_depth / canary_distance;
+  /// A frame that has made so many events in a row gets a canary itself: whatever is below it, one look is enough...
+  static constexpr std::uint32_t worth_a_canary_of_its_own = 256;
+  /// ... unless there is next to nothing below it.
+  static constexpr std::size_t shallow = 4;
+  /// Levels that a new stack has room for, in a few pages; it grows fourfold.
+  static constexpr std::size_t first_depth = 1U << 10;
 
   /// How many of the innermost cached levels are tried as the place where the current stack joins the cached one.
   static constexpr std::size_t join_window = 4;
@@ -88,14 +108,15 @@ class CallStack {
   }
 
   /// Whether all levels but the innermost, whose frame is known to be current, stand where they stood; false also if
-  /// that takes a long look or a look at canaries, which is for walk() to do.
+  /// that takes a long look, which is for walk() to do.
   bool callers_unchanged(const Interpreter& python) const {
-    if (mark_count_ != 0 || depth_ > worth_a_canary) [[unlikely]] {
+    const std::size_t stop = mark_count_ != 0 ? marks_[mark_count_ - 1].level : 0;
+    if (depth_ - stop > worth_a_canary) [[unlikely]] {
       return false;
     }
     const Level* level = &levels_[depth_ - 1];
     const std::byte* frame = level->frame;
-    for (; level != levels_; --level) {
+    for (; level != &levels_[stop]; --level) {
       if (python.previous(frame) != level[-1].frame) {
         return false;
       }
@@ -104,13 +125,19 @@ class CallStack {
         return false;
       }
     }
-    return base_unchanged(python, frame);
+    return mark_count_ != 0 ? canary_lives(python, frame, marks_[mark_count_ - 1].canary)
+                            : base_unchanged(python, frame);
   }
   bool base_unchanged(const Interpreter& python, const std::byte* outermost) const {
     return python.previous(outermost) == base_frame_ &&
            (base_frame_ == nullptr || python.code(base_frame_) == base_code_);
   }
 
+  static constexpr std::size_t most_marks(std::size_t levels) { return levels / canary_distance; }
+  static constexpr std::size_t bytes_for(std::size_t levels) {
+    return levels * (sizeof(Level) + sizeof(const std::byte*) + sizeof(SiteId)) + most_marks(levels) * sizeof(Mark);
+  }
+  bool grow();
   SiteId walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python, const std::byte* leaf,
               std::uint64_t epoch);
   std::size_t find_level(const std::byte* frame, std::size_t below) const;
@@ -141,15 +168,19 @@ class CallStack {
   const std::byte* base_frame_ = nullptr;
   const std::byte* base_code_ = nullptr;
   std::size_t depth_ = 0;
-  /// By rising level.
-  Mark marks_[max_marks];
+  /// How many levels the arrays below have room for; they are one piece of memory. 0 before the first walk.
+  std::size_t capacity_ = 0;
+  /// By rising level; `most_marks(capacity_)`.
+  Mark* marks_ = nullptr;
   std::size_t mark_count_ = 0;
+  /// Events since the innermost frame was entered, or found again.
+  std::uint32_t stay_ = 0;
   Recent recent_[recent_capacity];
   /// Outermost first.
-  Level levels_[max_depth];
-  SiteId sites_[max_depth];
+  Level* levels_ = nullptr;
+  SiteId* sites_ = nullptr;
   /// Frames between the leaf and the join, innermost first.
-  const std::byte* fresh_[max_depth];
+  const std::byte** fresh_ = nullptr;
 };
 
 }  // namespace fil::python

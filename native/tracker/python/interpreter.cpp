@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "../checks/checks.hpp"
 
@@ -56,10 +57,25 @@ std::size_t put_utf8(std::uint32_t character, char* to) {
 
 }  // namespace
 
+bool Interpreter::is_free_threaded() {
+  // The head of _Py_DebugOffsets, at the beginning of the runtime since 3.13 (Include/internal/pycore_debug_offsets.h).
+  struct DebugOffsets {
+    char cookie[8];
+    std::uint64_t version;
+    std::uint64_t free_threaded;
+  };
+  const DebugOffsets* runtime = nullptr;
+  return find_symbol("_PyRuntime", runtime) && memcmp(runtime->cookie, "xdebugpy", sizeof(runtime->cookie)) == 0 &&
+         runtime->free_threaded != 0;
+}
+
 const char* Interpreter::find() {
   if (!find_symbol("Py_Version", api_.version)) {
-    return "This program exports no Py_Version: it is not CPython 3.11 or later, or it is a stripped or static build. "
-           "Use a CPython that exports its C API, as the builds of python.org, Debian, pyenv and conda do.";
+    return exports_nothing;
+  }
+  if (is_free_threaded()) {
+    return "This Python is a free-threaded build, whose threads run without a GIL. Fil can't follow them yet: use the "
+           "usual build of the same version.";
   }
   const int major = static_cast<int>(*api_.version >> 24);
   const int minor = static_cast<int>((*api_.version >> 16) & 0xffU);

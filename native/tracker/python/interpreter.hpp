@@ -55,6 +55,10 @@ class Interpreter final : public CodeReader {
   /// Finds the functions and the layout. Null if all is well, else a sentence that says what is missing; it stays
   /// valid.
   const char* find();
+  /// What to say of a program that has no C API of Python's to find.
+  static constexpr char exports_nothing[] =
+      "This program exports no Py_Version: it is not CPython 3.11 or later, or it is a stripped or static build. "
+      "Use a CPython that exports its C API, as the builds of python.org, Debian, pyenv and conda do.";
   bool found() const { return layout_ != nullptr; }
 
   const Api& api() const { return api_; }
@@ -109,6 +113,7 @@ class Interpreter final : public CodeReader {
   static const std::byte* load(const std::byte* base, std::size_t offset) {
     return *reinterpret_cast<const std::byte* const*>(base + offset);
   }
+  static bool is_free_threaded();
   std::size_t encode(const void* code, std::size_t offset, char* to, std::size_t capacity) const;
 
   Api api_{};
