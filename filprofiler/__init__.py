@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 __all__ = ["cell_profile", "last_profile", "load_ipython_extension", "profiles", "unload_ipython_extension"]
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("filprofiler")
+    if name == "MemoryGuardError":
+        # Only in a notebook, which has loaded it.
+        from filprofiler._guard import MemoryGuardError
+
+        return MemoryGuardError
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

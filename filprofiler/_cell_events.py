@@ -2,15 +2,17 @@
 
 import ast
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from types import CodeType
-from typing import Protocol
+from typing import Never, Protocol
 
 from IPython.core.error import InputRejected, UsageError
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 from filprofiler._control import Outcome
+from filprofiler._guard import contains_memory_error
 from filprofiler._profiling import Profile
 from filprofiler._request import Request, is_inside_cell, parse_cell, parse_metadata, without_magic
 
@@ -29,7 +31,9 @@ class Profiler(Protocol):
     ) -> Profile | None:
         """A running profile; None if there can't be one, which the reader was told."""
 
-    def end(self, profile: Profile, request: Request, outcome: Outcome, number: int | None) -> None:
+    def end(
+        self, profile: Profile, request: Request, outcome: Outcome, number: int | None, *, memory_error: bool
+    ) -> None:
         """Ends it and shows its report, if that is wanted."""
 
     def say(self, text: str) -> None:
@@ -99,9 +103,14 @@ class CellEvents:
         if is_inside_cell():
             return
         try:
-            request = parse_cell(info.raw_cell) or parse_metadata(self._request_metadata(), info.raw_cell)
+            request = parse_cell(info.raw_cell)
         except UsageError:
             # The magic itself will say it, and the cell does not run.
+            return
+        try:
+            request = request or parse_metadata(self._request_metadata(), info.raw_cell)
+        except UsageError:
+            self._hang_in(_Cell(info, None, Request(), lambda: _refuse(problem)))
             return
         if request is None:
             return
@@ -110,9 +119,13 @@ class CellEvents:
         if not request.is_empty:
             # The counter has been raised already for a cell that gets a number.
             number = self._shell.execution_count - 1 if info.store_history else None
-            cell = _Cell(info, number, request, lambda: self._profiler.begin(request, number, info.cell_id, _RUN_CELL))
-            self._state.cell = cell
-            self._shell.ast_transformers.append(cell)
+            self._hang_in(
+                _Cell(info, number, request, lambda: self._profiler.begin(request, number, info.cell_id, _RUN_CELL))
+            )
+
+    def _hang_in(self, cell: _Cell) -> None:
+        self._state.cell = cell
+        self._shell.ast_transformers.append(cell)
 
     def _request_metadata(self) -> object:
         """The metadata of the message that asked for the running cell."""
@@ -134,7 +147,15 @@ class CellEvents:
         self._state.cell = None
         self._shell.ast_transformers.remove(cell)
         if cell.profile is not None:
-            self._profiler.end(cell.profile, cell.request, _outcome(result), cell.number)
+            error = None if result is None else result.error_before_exec or result.error_in_exec
+            memory_error = contains_memory_error(error)
+            self._profiler.end(cell.profile, cell.request, _outcome(result), cell.number, memory_error=memory_error)
+
+
+def _refuse(problem: UsageError) -> Never:
+    """What a front end asks for beside the cell can't be done: the cell does not run."""
+    sys.stderr.write(f"UsageError: {problem}\n")
+    raise InputRejected(str(problem))
 
 
 def _outcome(result: ExecutionResult | None) -> Outcome:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NoReturn
 
+from filprofiler._memory_settings import node_options
 from filprofiler._node import CannotStart, become_node, check_bundle, check_python
 from filprofiler._python_arguments import Program, UnknownOptionError, find_program
 from filprofiler._sizes import parse_size
@@ -111,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--disable-oom-detection",
         action="store_true",
-        help="let the program run until the system has no memory left",
+        help="let the program run until the system has no memory left; the report tells of it all the same",
     )
     parser.add_argument(
         "--max-peak",
@@ -147,6 +148,7 @@ def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoRe
     try:
         check_python()
         check_bundle()
+        node_arguments += node_options(disabled=options.disable_oom_detection)
         launch(python_arguments, node_arguments=node_arguments)
     except CannotStart as reason:
         sys.stderr.write(f"=fil-profile= {reason}\n")

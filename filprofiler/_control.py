@@ -14,10 +14,11 @@ import zmq
 
 from filprofiler import _tracker
 
-CONTROL_VERSION = 2
+CONTROL_VERSION = 3
 """That of schema/control.ts; the proxy refuses another."""
 
 ANSWER_SECONDS = 10.0
+SHORTAGE_SECONDS = 2.0
 REPORT_SECONDS = 300.0
 """A report of millions of call sites takes a while; if the proxy dies meanwhile, so do we."""
 
@@ -53,8 +54,16 @@ class LineRecord(TypedDict):
     totalBytes: int
 
 
+class Shortage(TypedDict):
+    """Why memory is about to run out, and the lines that hold most."""
+
+    reason: str
+    lines: list[str]
+
+
 class _Reply(TypedDict):
-    type: Literal["ok", "refused", "report", "lines", "saved"]
+    type: Literal["ok", "refused", "report", "lines", "saved", "shortage"]
+    topLines: NotRequired[list[str]]
     id: int
     reason: NotRequired[str]
     bundle: NotRequired[dict[str, Any]]
@@ -88,6 +97,7 @@ class ControlClient:
         parent_header: Mapping[str, object] | None,
         output_directory: str | None,
         live: bool,
+        limit_bytes: int | None = None,
     ) -> None:
         """Announces that tracking begins now.
 
@@ -102,6 +112,7 @@ class ControlClient:
             "parentHeader": parent_header,
             "outputDirectory": output_directory,
             "live": live,
+            "limitBytes": limit_bytes,
         }
         self._ask(request, ANSWER_SECONDS)
 
@@ -113,18 +124,42 @@ class ControlClient:
         """
         self._ask({"type": "cancel"}, ANSWER_SECONDS)
 
-    def end(self, outcome: Outcome, observed: Mapping[str, object] | None = None) -> Report:
+    def sibling(self) -> "ControlClient":
+        """A line of its own to the same end."""
+        return ControlClient(self._endpoint, self._key.decode())
+
+    def shortage(self) -> Shortage:
+        """What to say about memory that is about to run out.
+
+        Raises:
+            ControlError: if the proxy does not answer soon: the cell that waits for it holds all that memory.
+        """
+        reply = self._ask({"type": "shortage"}, SHORTAGE_SECONDS)
+        return {"reason": reply.get("reason", ""), "lines": reply.get("topLines", [])}
+
+    def close(self) -> None:
+        """Ends the line."""
+        if self._socket is not None:
+            context = self._socket.context
+            self._socket.close()
+            self._socket = None
+            context.term()
+
+    def end(
+        self, outcome: Outcome, observed: Mapping[str, object] | None = None, *, memory_error: bool = False
+    ) -> Report:
         """Announces that tracking has ended and returns the report.
 
         Args:
             outcome: how the profiled code ended.
+            memory_error: whether that was by a MemoryError, or one was the cause.
             observed: what this process knows beside its memory, as in `schema/observed.ts`.
 
         Raises:
             ControlError: if there is none.
         """
         known = {} if observed is None else {"observed": observed}
-        reply = self._ask({"type": "end", "outcome": outcome, **known}, REPORT_SECONDS)
+        reply = self._ask({"type": "end", "outcome": outcome, "memoryError": memory_error, **known}, REPORT_SECONDS)
         return {
             "type": "report",
             "id": reply["id"],
@@ -223,3 +258,9 @@ def client() -> ControlClient | None:
         setting = _tracker.control()
         _client = None if setting is None else ControlClient(*setting)
     return _client
+
+
+def new_client() -> ControlClient | None:
+    """Another line, for code that may have interrupted the use of the first one; to be closed."""
+    first = client()
+    return None if first is None else first.sibling()

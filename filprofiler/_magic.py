@@ -31,6 +31,7 @@ from filprofiler._cell_events import CellEvents
 from filprofiler._cells import KnownCells
 from filprofiler._code import BOUNDARY, is_timed, run_body, run_line
 from filprofiler._control import Outcome
+from filprofiler._guard import Guard, contains_memory_error
 from filprofiler._observed import Observer
 from filprofiler._profiling import Profile, ProfilingError, writable_directory
 from filprofiler._request import HELP, Request, parse_options, split_line
@@ -96,7 +97,7 @@ class FilProfile(Magics):
             raise
         finally:
             if profile is not None:
-                self.end(profile, request, outcome, number)
+                self.end(profile, request, outcome, number, memory_error=contains_memory_error(sys.exc_info()[1]))
         return result
 
     filprofile.__doc__ = HELP
@@ -115,15 +116,18 @@ class FilProfile(Magics):
                 parent_header=parent.get("header", parent) or None,
                 output_directory=self._directory_for(request),
                 live=self._is_live(request),
+                limit_bytes=request.limit_bytes,
             )
         except ProfilingError as reason:
             self.say(f"it runs without being profiled: {reason}.")
             return None
 
-    def end(self, profile: Profile, request: Request, outcome: Outcome, number: int | None) -> None:
+    def end(
+        self, profile: Profile, request: Request, outcome: Outcome, number: int | None, *, memory_error: bool
+    ) -> None:
         """Ends a profile and shows its report, if that is wanted."""
         try:
-            report = profile.report(outcome, lambda: self.observer.observe(number))
+            report = profile.report(outcome, lambda: self.observer.observe(number), memory_error=memory_error)
         except ProfilingError as reason:
             self.say(f"there is no report: {reason}.")
             return
@@ -187,9 +191,12 @@ class _Installed:
         shell.register_magics(self._magics)
         # Before our own events: at the end of a profiled cell it is known what the cell has made.
         self._magics.observer.install()
+        self._guard = Guard(shell)
+        self._guard.install()
         self._events.install()
 
     def remove(self) -> None:
+        self._guard.remove()
         self._events.remove()
         self._magics.observer.remove()
         for kind in ("line", "cell"):

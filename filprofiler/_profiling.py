@@ -48,6 +48,7 @@ class Profile:
         parent_header: Mapping[str, object] | None = None,
         output_directory: str | None = None,
         live: bool = False,
+        limit_bytes: int | None = None,
     ) -> None:
         """Begins tracking.
 
@@ -59,6 +60,7 @@ class Profile:
             parent_header: that of the request that runs it.
             output_directory: where report files are written however it ends; see :func:`writable_directory`.
             live: whether the cell of `parent_header` shows how it is going.
+            limit_bytes: what the profiled code may hold.
 
         Raises:
             ProfilingError: if another profile is running, or the tracker or the proxy refuses.
@@ -82,6 +84,7 @@ class Profile:
                 parent_header=parent_header,
                 output_directory=output_directory,
                 live=live,
+                limit_bytes=limit_bytes,
             )
             self._announced = True
             self._restore_pools = limit_to_one_thread()
@@ -103,11 +106,18 @@ class Profile:
             self._restore_pools()
             self._restore_pools = None
 
-    def report(self, outcome: Outcome, observe: Callable[[], Mapping[str, object]] | None = None) -> Report:
+    def report(
+        self,
+        outcome: Outcome,
+        observe: Callable[[], Mapping[str, object]] | None = None,
+        *,
+        memory_error: bool = False,
+    ) -> Report:
         """Ends the profile and returns its report.
 
         Args:
             outcome: how the profiled code ended.
+            memory_error: whether that was by a MemoryError, or one was the cause.
             observe: tells, when tracking has ended, what this process knows beside its memory: an `Observed` of
                 `schema/observed.ts`.
 
@@ -116,7 +126,9 @@ class Profile:
         """
         try:
             self.stop()
-            report = self._client.end(outcome, None if observe is None else _observed(observe))
+            report = self._client.end(
+                outcome, None if observe is None else _observed(observe), memory_error=memory_error
+            )
             remember(ProfileResult(report["bundle"], report["files"]))
             return report
         except (_control.ControlError, _tracker.TrackerError) as error:

@@ -12,6 +12,8 @@ from typing import Never
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
+from filprofiler._sizes import format_size, parse_size
+
 REQUEST_METADATA = "fil"
 """That of schema/control.ts; the browser tests profile by it."""
 
@@ -31,6 +33,8 @@ class Request:
     problems: tuple[str, ...] = ()
     """What the user should know; the cell runs all the same."""
     is_empty: bool = False
+    limit_bytes: int | None = None
+    """What the cell may hold; None for what there is."""
 
 
 def without_magic(lines: list[str]) -> list[str]:
@@ -67,17 +71,21 @@ def parse_metadata(metadata: object, cell: str) -> Request | None:
     Args:
         metadata: of the execute_request, from anywhere; its member `fil` is a ProfileRequest of `schema/control.ts`.
         cell: the cell's text. An empty one is no mistake, as when all cells of a notebook are profiled.
+
+    Raises:
+        UsageError: if its limit is no amount of memory.
     """
     wish = metadata.get(REQUEST_METADATA) if isinstance(metadata, Mapping) else None
     if not isinstance(wish, Mapping) or wish.get("profile") is not True or not cell.strip():
         return None
-    title, output = wish.get("title"), wish.get("output")
+    title, output, limit = wish.get("title"), wish.get("output"), wish.get("limit")
     return Request(
         title=title if isinstance(title, str) else None,
         output_directory=output if isinstance(output, str) and output else None,
         quiet=wish.get("quiet") is True,
         # A reader who has it on does not overrule a server that has it off.
         live=False if wish.get("live") is False else None,
+        limit_bytes=_limit(limit) if isinstance(limit, str) and limit.strip() else None,
     )
 
 
@@ -142,11 +150,33 @@ def _request(magic: list[str], *, is_empty: bool) -> Request:
         msg = f"%%filprofile: its options can't be read ({error}). {_HELP}"
         raise UsageError(msg) from None
     options, unknown = _PARSER.parse_known_args(words)
+    limit = None
+    if options.limit is not None:
+        # `4 GiB`, and whatever else was meant as a limit.
+        limit = _limit(" ".join([options.limit, *unknown]))
+        unknown = []
     if unknown:
         raise UsageError(_about_unknown(unknown))
     if is_empty:
         problems.append("there is nothing to profile: the cell is empty.")
-    return Request(options.title, options.output, options.quiet, options.live, tuple(problems), is_empty)
+    return Request(options.title, options.output, options.quiet, options.live, tuple(problems), is_empty, limit)
+
+
+def _limit(text: str) -> int:
+    """A limit in bytes.
+
+    Raises:
+        UsageError: if it is none.
+    """
+    try:
+        limit = parse_size(text)
+    except ValueError as error:
+        msg = f"%%filprofile {_LIMIT}: {error}. The cell was not run."
+        raise UsageError(msg) from None
+    if limit < _SMALLEST_LIMIT:
+        msg = f"%%filprofile {_LIMIT}: {text} is less than {format_size(_SMALLEST_LIMIT)}, which no cell gets by with. "
+        raise UsageError(msg + "The cell was not run.")
+    return limit
 
 
 def _about_unknown(words: list[str]) -> str:
@@ -200,7 +230,14 @@ _PARSER.add_argument(
     default=None,
     help="whether the cell shows peak, memory and top lines while it runs (default: yes)",
 )
-_OPTIONS_WITH_VALUE = {"--title", "--output"}
+_LIMIT = "--limit"
+_PARSER.add_argument(
+    _LIMIT,
+    metavar="SIZE",
+    help="most that the cell may hold, as 4GiB or 500MB; beyond it the cell is interrupted by a MemoryError",
+)
+_SMALLEST_LIMIT = 1024**2
+_OPTIONS_WITH_VALUE = {"--title", "--output", _LIMIT}
 _HELP = f"Options: {', '.join(_PARSER._option_string_actions)}; %%filprofile? explains them."
 HELP = _PARSER.format_help()
 """The magic's documentation."""

@@ -51,6 +51,16 @@ def _library() -> ctypes.PyDLL | None:
     for text_function in (library.fil_control_endpoint, library.fil_control_key):
         text_function.restype = ctypes.c_char_p
         text_function.argtypes = []
+    library.fil_guard_enter.restype = None
+    library.fil_guard_enter.argtypes = [ctypes.c_uint64]
+    library.fil_guard_leave.restype = None
+    library.fil_guard_leave.argtypes = []
+    library.fil_guard_take.restype = ctypes.c_int
+    library.fil_guard_take.argtypes = []
+    library.fil_guard_refused.restype = ctypes.c_int
+    library.fil_guard_refused.argtypes = []
+    library.fil_guard_listen.restype = ctypes.c_int
+    library.fil_guard_listen.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
     library.fil_walk.restype = ctypes.c_int32
     library.fil_walk.argtypes = [ctypes.c_void_p, ctypes.c_int32]
     return library
@@ -120,6 +130,44 @@ def is_tracking() -> bool:
     """Whether tracking is on."""
     library = _library()
     return library is not None and bool(library.fil_is_tracking())
+
+
+def guard_enter(number: int) -> None:
+    """A cell begins on the main thread; numbers, from 1, are never used again."""
+    library = _library()
+    if library is not None:
+        library.fil_guard_enter(number)
+
+
+def guard_leave() -> None:
+    """It has ended: nothing is interrupted or refused in its name any more."""
+    library = _library()
+    if library is not None:
+        library.fil_guard_leave()
+
+
+def guard_take() -> bool:
+    """Takes the request to interrupt the running cell; true for one caller."""
+    library = _library()
+    return library is not None and bool(library.fil_guard_take())
+
+
+def guard_refused() -> bool:
+    """Whether the cell that runs, or has just ended, was interrupted, or refused memory."""
+    library = _library()
+    return library is not None and bool(library.fil_guard_refused())
+
+
+def guard_listen(number: int, exempt_threads: Sequence[int]) -> bool:
+    """Has the signal's handler in Python called when the kernel process asks the running cell to let go.
+
+    :param number: of a signal that already has that handler.
+    :param exempt_threads: native ids of threads that are never refused memory; at most 32.
+    :returns: false if that is not possible here.
+    """
+    library = _library()
+    threads = (ctypes.c_int32 * len(exempt_threads))(*exempt_threads)
+    return library is not None and bool(library.fil_guard_listen(number, threads, len(exempt_threads)))
 
 
 def _raise_if(problem: bytes | None) -> None:

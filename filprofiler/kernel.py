@@ -9,6 +9,7 @@ import sys
 from importlib.util import find_spec
 from typing import NoReturn
 
+from filprofiler._memory_settings import node_options
 from filprofiler._node import CannotStart, become_node, check_bundle, check_python, this_python
 
 
@@ -18,7 +19,7 @@ def main(arguments: list[str]) -> NoReturn:
         check_environment()
         path, kernel_arguments = split_arguments(arguments)
         # It hands the rest to ipykernel.
-        become_node("kernel", "-f", path, "--python", sys.executable, "--", *kernel_arguments)
+        become_node("kernel", "-f", path, "--python", sys.executable, *node_options(), "--", *kernel_arguments)
     except CannotStart as reason:
         sys.stderr.write(f"Fil: {reason}\n")
         sys.exit(1)

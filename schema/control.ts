@@ -11,7 +11,7 @@ import { Observed } from './observed.js';
 import { ReportEnvelope, Subject } from './report.js';
 
 /** Raised whenever either side would misunderstand the other. */
-export const CONTROL_VERSION = 2;
+export const CONTROL_VERSION = 3;
 
 /**
  * The member of an execute_request's metadata by which a front end asks to profile a cell; its value is a {@link ProfileRequest}. It
@@ -86,14 +86,20 @@ export const ControlRequest = z.discriminatedUnion('type', [
     outputDirectory: z.nullable(z.string()),
     /** Whether the parent header's cell may show how the profile is going while it runs. */
     live: z.boolean(),
+    /** What the profiled code may hold, in bytes; null or absent for what there is. */
+    limitBytes: z.optional(z.nullable(z.int().check(z.minimum(1)))),
   }),
   /** The profile that was begun is given up, as the tracker could not be turned on: no report, no files. Answered by `ok`. */
   z.object({ type: z.literal('cancel'), id }),
+  /** The running cell is about to be interrupted for want of memory: what is to be said. Answered by `shortage`. */
+  z.object({ type: z.literal('shortage'), id }),
   /** Tracking has ended (the tracker is already off). Answered by `report`. */
   z.object({
     type: z.literal('end'),
     id,
     outcome: z.enum(['completed', 'error', 'interrupted']),
+    /** With an error: whether it is a MemoryError, or has one as its cause or context. */
+    memoryError: z.optional(z.boolean()),
     /** Absent where there is nobody to ask, as in a program without cells. */
     observed: z.optional(Observed),
   }),
@@ -113,6 +119,14 @@ export type ControlRequest = z.infer<typeof ControlRequest>;
 export const ControlReply = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ok'), id }),
   z.object({ type: z.literal('refused'), id, reason: z.string() }),
+  z.object({
+    type: z.literal('shortage'),
+    id,
+    /** A sentence. */
+    reason: z.string(),
+    /** The lines that hold most, a text each; empty if memory is not tracked. */
+    topLines: z.array(z.string()),
+  }),
   z.object({
     type: z.literal('report'),
     id,

@@ -6,6 +6,7 @@ import * as z from 'zod/mini';
 import { at } from './columns.js';
 import { column, numbers, oneOf, strings, wholeNumbers } from './column-schema.js';
 import { Observed } from './observed.js';
+import { OutOfMemory } from './out-of-memory.js';
 import { say } from './words.js';
 
 /** The MIME type under which a report is displayed and stored in a notebook; its data is an {@link ReportEnvelope}. */
@@ -124,7 +125,10 @@ export const Report = z.object({
   title: z.nullable(z.string()),
   subject: Subject,
   outcome: Outcome,
-  /** Bytes that the profiled code held at its peak: the sum of `selfBytes` over the tree. */
+  /**
+   * Bytes that the profiled code held at its peak: the sum of `selfBytes` over the tree. If memory ran out, the tree and this figure are of
+   * that moment.
+   */
   peakBytes: bytes,
   /** Bytes of the profiled code's allocations that were still live at its end. */
   retainedBytes: bytes,
@@ -149,6 +153,8 @@ export const Report = z.object({
   memoryLimit: z.optional(z.nullable(MemoryLimit)),
   /** What the process itself told at the end; absent where it could not, as after its death. */
   observed: z.optional(Observed),
+  /** What happened when memory ran out; absent if it did not. */
+  outOfMemory: z.optional(OutOfMemory),
   /** ISO 8601, UTC. */
   startedAt: z.string(),
   durationSeconds: seconds,
@@ -220,14 +226,15 @@ function versionOf(data: unknown): number | null {
 /**
  * What the types can't say: columns of one length, indices inside their tables, a tree in pre-order whose bytes add up.
  */
-function checkColumns({ frames, tree, timeline, peakBytes }: Report): void {
+function checkColumns({ frames, tree, timeline, peakBytes, outOfMemory }: Report): void {
   const frameCount = frames.kind.length;
   const nodeCount = tree.parent.length;
   const lengthsAgree =
     [frames.function, frames.file, frames.line, frames.sourceLine, frames.cell].every((c) => c.length === frameCount) &&
     [tree.frame, tree.totalBytes, tree.selfBytes].every((c) => c.length === nodeCount) &&
     timeline.bytes.length === timeline.seconds.length;
-  if (!lengthsAgree || !isSound(tree, frameCount) || tree.totalBytes[0] !== peakBytes) {
+  const requestIsSound = outOfMemory?.request?.stack.every((row) => row < frameCount) ?? true;
+  if (!lengthsAgree || !requestIsSound || !isSound(tree, frameCount) || tree.totalBytes[0] !== peakBytes) {
     throw new ReportError(
       say('This Fil report is damaged: its tables do not fit together. Profile again to make a new one.'),
     );

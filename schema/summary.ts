@@ -6,6 +6,7 @@ import { type Frame, frameAt, isUserCode, placeLabel } from './places.js';
 import type { Variable } from './observed.js';
 import type { Report } from './report.js';
 import { formatBytes, formatSeconds, formatShare } from './units.js';
+import { reasonInWords } from './out-of-memory.js';
 import { say } from './words.js';
 
 /** A piece of a line: `strong` for what matters most, `soft` for what matters least, `code` for the user's own text. */
@@ -142,13 +143,18 @@ export function headline(report: Report): Phrase[][] {
 
 /** The peak and its parts, and the line that held most of it. */
 export function answer(report: Report): Phrase[][] {
+  const why = outOfMemoryInWords(report);
   if (report.peakBytes === 0) {
-    return [[{ kind: 'strong', text: say('No memory was allocated') }]];
+    return why.length > 0 ? why : [[{ kind: 'strong', text: say('No memory was allocated') }]];
   }
   const { residentBeforeBytes, keptBytes, temporaryBytes } = splitPeak(report);
   const before =
     residentBeforeBytes === null ? '' : ` ${say('on top of %1 in use before', formatBytes(residentBeforeBytes))}`;
   const parts = `${before}: ${say('%1 is kept, %2 was temporary.', formatBytes(keptBytes), formatBytes(temporaryBytes))}`;
+  if (why.length > 0) {
+    const held = say('%1 were held at that moment%2.', formatBytes(report.peakBytes), before);
+    return [...why, [{ kind: 'plain', text: held }], ...dominantLineInWords(report)];
+  }
   return [
     [
       { kind: 'strong', text: say('Peak %1', formatBytes(report.peakBytes)) },
@@ -156,6 +162,36 @@ export function answer(report: Report): Phrase[][] {
     ],
     ...dominantLineInWords(report),
   ];
+}
+
+/** Why memory ran out, and the request that failed; nothing if it did not. */
+function outOfMemoryInWords(report: Report): Phrase[][] {
+  const what = report.outOfMemory;
+  if (what === undefined) {
+    return [];
+  }
+  const { request } = what;
+  const lines: Phrase[][] = [
+    [
+      { kind: 'strong', text: say('Out of memory') },
+      { kind: 'plain', text: `: ${reasonInWords(what, request?.bytes ?? null)}` },
+    ],
+  ];
+  const frames = request?.stack.map((row) => frameAt(report, row)) ?? [];
+  const line = frames.findLast(isUserCode) ?? frames.at(-1);
+  if (request !== null && line !== undefined) {
+    const phrases: Phrase[] = [
+      {
+        kind: 'plain',
+        text: say('The request for %1 that failed: %2', formatBytes(request.bytes), placeLabel(line, report.subject)),
+      },
+    ];
+    if (line.sourceLine !== '') {
+      phrases.push({ kind: 'plain', text: ': ' }, { kind: 'code', text: inShort(line.sourceLine) });
+    }
+    lines.push(phrases);
+  }
+  return lines;
 }
 
 /** How the run went, and what kind of memory it was. */

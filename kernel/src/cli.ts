@@ -8,23 +8,51 @@ import { Command, Option } from 'commander';
 import { addReadingCommands, tellFailure } from './commands/index.js';
 import { reasonOf, StartFailure } from './failure.js';
 import type { BrowserChoice } from './launcher/browser.js';
+import type { MemorySettings } from './memory-matters.js';
 
 const program = new Command('fil').description(
   'The part of filprofiler that runs in Node; started by its Python package.',
 );
+
+/** Of both that watch over a process. */
+const HEADROOM_OPTION = ['--memory-headroom <bytes>', 'memory that is to be left; 0 for what is usual', '0'] as const;
+const LIMIT_OPTION = ['--memory-limit <bytes>', 'what the processes may hold together; 0 for no limit', '0'] as const;
+const NO_ACTION_OPTION = ['--no-memory-action', 'only tell when memory runs out'] as const;
+
+interface MemoryArguments {
+  readonly memoryHeadroom: string;
+  readonly memoryLimit: string;
+  readonly memoryAction: boolean;
+}
+
+function memorySettings(options: MemoryArguments): MemorySettings {
+  return {
+    headroomBytes: Number(options.memoryHeadroom),
+    limitBytes: Number(options.memoryLimit),
+    acts: options.memoryAction,
+  };
+}
 
 program
   .command('kernel')
   .description('serve a Jupyter kernel that can profile cells')
   .requiredOption('-f, --connection-file <file>', 'connection file, made by the Jupyter client')
   .requiredOption('--python <path>', 'Python that has filprofiler and ipykernel')
+  .option(...HEADROOM_OPTION)
+  .option(...LIMIT_OPTION)
+  .option(...NO_ACTION_OPTION)
   .argument('[arguments...]', 'more arguments for ipykernel, after --')
-  .action(async (args: readonly string[], options: { readonly connectionFile: string; readonly python: string }) => {
+  .action(async (args: readonly string[], options: KernelArguments) => {
     const { runKernel } = await import('./proxy/kernel.js');
-    process.exit(await runKernel({ ...options, arguments: args }));
+    process.exit(await runKernel({ ...options, arguments: args, memory: memorySettings(options) }));
   });
 
-interface LaunchArguments {
+interface KernelArguments extends MemoryArguments {
+  readonly connectionFile: string;
+  readonly python: string;
+}
+
+interface LaunchArguments extends MemoryArguments {
   readonly child: string;
   readonly segment: string;
   readonly ready: string;
@@ -48,6 +76,9 @@ program
   .option('--output <directory>', 'where reports are written', 'fil-result')
   .addOption(new Option('--browser <choice>').choices(['auto', 'always', 'never']).default('auto'))
   .option('--max-peak <bytes>', 'most that the program may hold')
+  .option(...HEADROOM_OPTION)
+  .option(...LIMIT_OPTION)
+  .option(...NO_ACTION_OPTION)
   .action(async (options: LaunchArguments) => {
     // What each command needs is loaded for it alone: a program waits for this one.
     const { failToLaunch, launch } = await import('./launcher/launch.js');
@@ -58,6 +89,7 @@ program
       ready: Number(options.ready),
       command: JSON.parse(options.command) as string[],
       trackProgram: options.trackProgram === true,
+      memory: memorySettings(options),
       maxPeakBytes: options.maxPeak === undefined ? null : Number(options.maxPeak),
     }).catch(failToLaunch);
   });

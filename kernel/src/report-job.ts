@@ -56,7 +56,8 @@ function make({ snapshot, context, outputDirectory }: ReportJob): ReportOutput {
   if (outputDirectory === null) {
     return { ...made, files: [], filesProblem: null };
   }
-  const { files, problems } = writeReportFiles(outputDirectory, source);
+  const moment = report.outOfMemory === undefined ? 'peak' : 'out-of-memory';
+  const { files, problems } = writeReportFiles(outputDirectory, source, { moment });
   return { ...made, files, filesProblem: problems.length === 0 ? null : problems.join('; ') };
 }
 

@@ -6,19 +6,26 @@ import type { CellSource, ControlReply, ControlRequest } from '../../schema/cont
 import { CONTROL_VERSION } from '../../schema/control.js';
 import { LIVE_VERSION, type LiveProfile } from '../../schema/live.js';
 import type { Observed } from '../../schema/observed.js';
+import type { OutOfMemoryCause } from '../../schema/out-of-memory.js';
 import type { Report, ReportOutcome } from '../../schema/report.js';
 import { SMALLEST_LINE_SHARE } from '../../schema/summary.js';
 import type { Segment, Snapshot } from './addon.js';
 import { memoryLimit } from './memory-limit.js';
+import type { MemoryMatters } from './memory-matters.js';
 import { perform, type ReportOutput } from './report-job.js';
-import { displayableSubject, displayableTitle, type ReportContext } from './report/build.js';
+import { displayableSubject, displayableTitle, type ReportContext, ReportSource } from './report/build.js';
 import { LiveLines } from './report/live-lines.js';
+import { topLinesText } from './output/text.js';
+import { FOR_A_MESSAGE } from './report/prune.js';
 import { ResidentMemory } from './resident.js';
 import { lineRecords, saveReport, unpackReport } from './stored-report.js';
 import { Timeline } from './timeline.js';
 
 type Begin = Extract<ControlRequest, { type: 'begin' }>;
 type Hello = Extract<ControlRequest, { type: 'hello' }>;
+
+/** They stand in an exception's message. */
+const MOST_SHORTAGE_LINES = 3;
 
 interface Profile {
   readonly request: Begin;
@@ -40,6 +47,8 @@ export interface SessionOptions {
   readonly pid: number;
   /** Version of filprofiler, for its reports. */
   readonly version: string;
+  /** What is known about memory that ran out. */
+  readonly memory?: Pick<MemoryMatters, 'begin' | 'causeOfError' | 'setBudget' | 'shortage'>;
 }
 
 export class Session {
@@ -64,6 +73,8 @@ export class Session {
         return this.hello(request);
       case 'begin':
         return this.begin(request);
+      case 'shortage':
+        return this.shortage(request.id);
       case 'cancel':
         this.giveUp();
         return { type: 'ok', id: request.id };
@@ -72,7 +83,10 @@ export class Session {
       case 'save':
         return { type: 'saved', id: request.id, files: saveReport(unpackReport(request.report), request.path) };
       case 'end':
-        return replyOf(request.id, await this.end({ kind: request.outcome }, request.observed));
+        return replyOf(
+          request.id,
+          await this.end({ kind: request.outcome }, request.observed, this.#options.memory?.causeOfError(request)),
+        );
     }
   }
 
@@ -95,7 +109,8 @@ export class Session {
     for (const cell of request.cells) {
       this.#cells.set(cell.filename, cell);
     }
-    const { segment, pid } = this.#options;
+    const { segment, pid, memory } = this.#options;
+    memory?.begin(request.limitBytes ?? null);
     const resident = new ResidentMemory(pid);
     this.#profile = {
       request,
@@ -134,8 +149,28 @@ export class Session {
     };
   }
 
+  /** What to say to the cell that is about to be interrupted for want of memory. */
+  shortage(id: number): ControlReply {
+    const { memory, segment } = this.#options;
+    const reason = memory?.shortage ?? '';
+    const profile = this.#profile;
+    if (profile === null) {
+      return { type: 'shortage', id, reason, topLines: [] };
+    }
+    const snapshot = segment.snapshot();
+    const context = this.#contextOf(profile, snapshot, { kind: 'error' }, { seconds: [], bytes: [] });
+    // Few nodes: this process takes its memory from the same container.
+    const report = ReportSource.ofSnapshot({ ...snapshot, peakSiteBytes: snapshot.currentSiteBytes }, context).report(
+      FOR_A_MESSAGE,
+    );
+    return { type: 'shortage', id, reason, topLines: topLinesText(report, MOST_SHORTAGE_LINES) };
+  }
+
   /** Forgets the running profile, if there is one. */
   giveUp(): void {
+    if (this.#profile !== null) {
+      this.#options.memory?.setBudget(null);
+    }
     this.#profile?.timeline.stop();
     this.#profile = null;
   }
@@ -145,14 +180,16 @@ export class Session {
    * dies meanwhile. Its files go to the directory that it was begun with.
    *
    * @param observed what the process told at the end.
+   * @param outOfMemory why memory ran out; undefined if it did not.
    * @throws {Error} if none was running, or the segment can't be read.
    */
-  async end(outcome: ReportOutcome, observed?: Observed): Promise<ReportOutput> {
+  async end(outcome: ReportOutcome, observed?: Observed, outOfMemory?: OutOfMemoryCause): Promise<ReportOutput> {
     const profile = this.#profile;
     try {
       profile?.timeline.stop();
-      return await this.report(outcome, profile?.request.outputDirectory ?? null, observed);
+      return await this.report(outcome, profile?.request.outputDirectory ?? null, observed, outOfMemory);
     } finally {
+      this.#options.memory?.setBudget(null);
       this.#profile = null;
     }
   }
@@ -162,17 +199,23 @@ export class Session {
    *
    * @param outputDirectory an existing directory for the report's files, absolute; null for none.
    * @param observed what the process told.
+   * @param outOfMemory why memory ran out: then the report is of that moment.
    * @throws {Error} if none is running, or the segment can't be read.
    */
-  report(outcome: ReportOutcome, outputDirectory: string | null, observed?: Observed): Promise<ReportOutput> {
+  report(
+    outcome: ReportOutcome,
+    outputDirectory: string | null,
+    observed?: Observed,
+    outOfMemory?: OutOfMemoryCause,
+  ): Promise<ReportOutput> {
     const profile = this.#profile;
     if (profile === null) {
       throw new Error('No profile is running, so there is no report of it.');
     }
-    const snapshot = this.#options.segment.snapshot();
+    const snapshot = atMoment(this.#options.segment.snapshot(), outOfMemory);
     return perform({
       snapshot,
-      context: { ...this.#contextOf(profile, snapshot, outcome, profile.timeline.points()), observed },
+      context: { ...this.#contextOf(profile, snapshot, outcome, profile.timeline.points()), observed, outOfMemory },
       outputDirectory,
     });
   }
@@ -197,6 +240,7 @@ export class Session {
       resident: profile.resident.soFar(snapshot.ownBytes),
       memoryLimit: memoryLimit(),
       observed: undefined,
+      outOfMemory: undefined,
       startedAt: profile.startedAt,
       durationSeconds: Math.max(0, snapshot.endedAtSeconds - snapshot.beganAtSeconds),
       timeline,
@@ -207,6 +251,18 @@ export class Session {
       },
     };
   }
+}
+
+/** The snapshot with the bytes of the moment when memory ran out in place of those of the peak. */
+function atMoment(snapshot: Snapshot, outOfMemory: OutOfMemoryCause | undefined): Snapshot {
+  if (outOfMemory === undefined) {
+    return snapshot;
+  }
+  if (outOfMemory.action === 'raised') {
+    // What was held when the allocation failed; the exception has let go of some of it since. Without a mark, the most that was held.
+    return snapshot.failure === null ? snapshot : { ...snapshot, peakSiteBytes: snapshot.failureSiteBytes };
+  }
+  return { ...snapshot, peakSiteBytes: snapshot.currentSiteBytes };
 }
 
 function replyOf(id: number, { bundle, files, filesProblem }: ReportOutput): ControlReply {

@@ -16,6 +16,7 @@ const SNAPSHOT: Snapshot = {
   currentBytes: 500,
   peakBytes: 1000,
   programBegan: false,
+  uncaughtMemoryError: false,
   siteCount: 2,
   pid: 1,
   pythonVersion: '3.12.1',

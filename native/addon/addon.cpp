@@ -169,6 +169,10 @@ class Segment : public Napi::ObjectWrap<Segment> {
     return *reader_;
   }
 
+  bool uncaught_memory_error(Napi::Env env) const {
+    return reader(env).view().failure().uncaught_memory_error.load(std::memory_order_acquire) != 0;
+  }
+
   Napi::Value descriptor(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), reader(info.Env()).descriptor());
   }
@@ -184,6 +188,7 @@ class Segment : public Napi::ObjectWrap<Segment> {
       result.Set("peakBytes", static_cast<double>(header.peak_bytes.load(std::memory_order_relaxed)));
       result.Set("siteCount", header.site_count.load(std::memory_order_relaxed));
       result.Set("programBegan", header.program_began.load(std::memory_order_relaxed) != 0);
+      result.Set("uncaughtMemoryError", uncaught_memory_error(env));
       return result;
     });
   }
@@ -199,6 +204,7 @@ class Segment : public Napi::ObjectWrap<Segment> {
       result.Set("peakBytes", static_cast<double>(copy.peak_bytes));
       result.Set("siteCount", static_cast<double>(copy.parent.size()));
       result.Set("programBegan", reader(env).header().program_began.load(std::memory_order_relaxed) != 0);
+      result.Set("uncaughtMemoryError", uncaught_memory_error(env));
       result.Set("pid", copy.pid);
       result.Set("pythonVersion", version_text(copy.python_version_hex));
       result.Set("beganAtSeconds", copy.began_seconds);

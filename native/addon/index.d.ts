@@ -30,6 +30,8 @@ export interface Counters {
   readonly siteCount: number;
   /** Whether Python executes code of the program, where that is tracked from its start; before, it is looked for and compiled. */
   readonly programBegan: boolean;
+  /** The program ended by a MemoryError that nobody caught, or one with such a cause; told of whole programs only. */
+  readonly uncaughtMemoryError: boolean;
 }
 
 /** What made figures approximate, each once. */

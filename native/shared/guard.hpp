@@ -40,7 +40,8 @@ struct Guard {
   std::atomic<std::uint32_t> taken_count;
 };
 
-/// The last allocation that failed. Written by the tracker, under its exclusive lock.
+/// The last allocation that failed. Written by the tracker, under its exclusive lock; the last word at the program's
+/// end.
 struct Failure {
   /// Failures of this session; raised last.
   std::atomic<std::uint64_t> count;
@@ -54,7 +55,8 @@ struct Failure {
   std::atomic<std::int32_t> thread;
   /// Not 0: memory was there, but the guard refused it.
   std::atomic<std::uint32_t> refused;
-  std::uint32_t reserved;
+  /// Not 0: the program ended by a MemoryError that nobody caught.
+  std::atomic<std::uint32_t> uncaught_memory_error;
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

@@ -54,7 +54,13 @@ FIL_EXPORT void fil_guard_leave() {
 
 /// Takes the open request to interrupt the running cell. 1 if there was one, and only for one caller.
 FIL_EXPORT int fil_guard_take() {
-  return fil::tracker.guard().take(fil::segment::Taker::interrupt) ? 1 : 0;
+  const fil::Nesting nesting;
+  return fil::tracker.takes_request_by_interrupt(nesting) ? 1 : 0;
+}
+
+/// 1 if the cell that runs, or has just ended, was interrupted or refused memory.
+FIL_EXPORT int fil_guard_refused() {
+  return fil::tracker.guard().has_refused() ? 1 : 0;
 }
 
 /// To be called after Python has been given a handler for the signal, which then is called when the watcher asks. 0 if

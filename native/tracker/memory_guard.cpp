@@ -16,6 +16,7 @@ void MemoryGuard::attach(segment::View view) {
 void MemoryGuard::enter(std::uint64_t cell) {
   if (guard_ != nullptr) {
     withdraw_failure();
+    refused_.store(false, std::memory_order_relaxed);
     guard_->running_cell.store(cell, std::memory_order_release);  // pairs with the watcher's step
   }
 }
@@ -44,6 +45,7 @@ bool MemoryGuard::take(segment::Taker taker) {
   if (cell == 0 || !guard_->request.compare_exchange_strong(cell, 0, std::memory_order_acq_rel)) {
     return false;
   }
+  note_refusal();
   guard_->taken_by.store(taker, std::memory_order_relaxed);
   guard_->taken_count.fetch_add(1, std::memory_order_relaxed);
   return true;

@@ -42,6 +42,9 @@ class MemoryGuard {
 
   /// Takes the open request for the running cell, if there is one that nobody else has taken.
   bool take(segment::Taker taker);
+  /// Whether a request of the last cell was taken, or an allocation refused.
+  bool has_refused() const { return refused_.load(std::memory_order_relaxed); }
+  void note_refusal() { refused_.store(true, std::memory_order_relaxed); }
   /// Whether there is one.
   bool is_requested() const;
 
@@ -69,6 +72,7 @@ class MemoryGuard {
   segment::Guard* guard_ = nullptr;
   pthread_t main_thread_{};
   void (*raise_)(int) = nullptr;
+  std::atomic<bool> refused_{false};
   std::int32_t exempt_[exempt_capacity] = {};
   std::size_t exempt_count_ = 0;
 };

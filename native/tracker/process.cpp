@@ -10,6 +10,7 @@
 #include "process.hpp"
 #include "python/program_start.hpp"
 #include "python/self_test.hpp"
+#include "python/uncaught.hpp"
 #include "report_signal.hpp"
 #include "system.hpp"
 #include "thread_stacks.hpp"
@@ -50,6 +51,10 @@ void stay_with_parent() {
   }
 }
 
+void note_uncaught_memory_error() {
+  tracker.note_uncaught_memory_error();
+}
+
 void begin_with_program() {
   const Nesting nesting;
   const char* problem = tracker.why_unfit();
@@ -59,6 +64,7 @@ void begin_with_program() {
         "python.org. Use an unmodified final release.";
   }
   if (problem == nullptr) {
+    python::watch_uncaught_memory_error(note_uncaught_memory_error);
     problem = tracker.begin(nullptr, 0);
   }
   if (problem == nullptr) {

@@ -413,6 +413,9 @@ void Tracker::code_died(const void* code) {
 }
 
 void Tracker::failed(const Nesting&, Caller caller, std::uint32_t session, std::size_t bytes, bool refused) {
+  if (session == 0) {
+    return;
+  }
   const Thread thread = calling_thread(caller);
   const ExclusiveGuard guard(exclusive_, thread.gil);
   if (session != session_now()) {
@@ -440,8 +443,17 @@ bool Tracker::admits_large(const Nesting& nesting, Caller caller, std::uint32_t 
     return true;
   }
   guard_.take(segment::Taker::refused_allocation);
+  guard_.note_refusal();
   failed(nesting, caller, session, static_cast<std::size_t>(more), true);
   return false;
+}
+
+bool Tracker::takes_request_by_interrupt(const Nesting& nesting) {
+  if (!guard_.take(segment::Taker::interrupt)) {
+    return false;
+  }
+  failed(nesting, Caller::python_allocator, session_now(), 0, true);
+  return true;
 }
 
 bool Tracker::takes_request_by_failing(const Nesting& nesting, std::uint32_t session, std::size_t bytes) {

@@ -50,6 +50,11 @@ class Tracker {
   /// From now on thread pools of numerical libraries have one thread, those to come too.
   void limit_thread_pools() { limits_thread_pools_ = true; }
   /// The reader learns that the program's own code runs now.
+  void note_uncaught_memory_error() {
+    if (attached() && !forked_) {
+      view_.failure().uncaught_memory_error.store(1, std::memory_order_release);
+    }
+  }
   void note_program_began() { view_.header().program_began.store(1, std::memory_order_release); }
   /// Ends it. After the return no event of it is under way anywhere. With the GIL held.
   void end();
@@ -95,6 +100,8 @@ class Tracker {
   bool fails_python_allocation(const Nesting& nesting, std::uint32_t session, std::size_t bytes) {
     return MemoryGuard::wants_failure() && takes_request_by_failing(nesting, session, bytes);
   }
+  /// Whether the handler of the interrupt is to raise; what is held now is noted.
+  bool takes_request_by_interrupt(const Nesting& nesting);
   MemoryGuard& guard() { return guard_; }
 
   /// The site that the calling thread is at, for threads that it creates. SiteId::root if tracking is off.

@@ -3,12 +3,15 @@
  * report when it has ended, and ends as it ended.
  */
 import { closeSync, writeSync } from 'node:fs';
+import type { OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import { loadAddon, preloadableTracker } from '../addon.js';
 import { StartFailure } from '../failure.js';
+import type { MemorySettings } from '../memory-matters.js';
 import { onSignal } from '../proxy/signals.js';
 import { type BrowserChoice } from './browser.js';
 import { type PeakSummary, statusForBudget } from './budget.js';
 import { type Ending, endLike } from './ending.js';
+import { ProgramMemory } from './memory.js';
 import { ProgramReports } from './program-reports.js';
 import { RequestedReports } from './requested-reports.js';
 import { say, sayFailure } from './say.js';
@@ -29,6 +32,7 @@ export interface LaunchOptions {
   readonly browser: BrowserChoice;
   /** Most that the program may hold, in bytes; null for no limit. */
   readonly maxPeakBytes: number | null;
+  readonly memory: MemorySettings;
 }
 
 /** What the two ways to profile have in common. */
@@ -41,7 +45,9 @@ interface Reports {
   readonly last?: PeakSummary | null;
   /** Writes a report while the program runs, asked for by a signal; null if signals are not for us. */
   readonly writeNow: (() => void) | null;
-  writeLast(ending: Ending): Promise<void>;
+  /** Writes a report of the moment when memory ran out in a process that the program has started. */
+  readonly writeOutOfMemory?: (outOfMemory: OutOfMemoryCause) => void;
+  writeLast(ending: Ending, outOfMemory: OutOfMemoryCause | undefined): Promise<void>;
   close(): void;
 }
 
@@ -61,6 +67,7 @@ export async function launch(options: LaunchOptions): Promise<never> {
       }
     });
   });
+  const memory = new ProgramMemory(segment, options.child, options.memory, (cause) => reports.writeOutOfMemory?.(cause));
   // What arrived before was meant for the program too.
   onSignal((signal) => process.kill(options.child, signal));
   letStart(options, {
@@ -72,18 +79,20 @@ export async function launch(options: LaunchOptions): Promise<never> {
   // Told of below: a failure of ours must not end the program.
   begun.catch(() => undefined);
   const ending = await ended;
+  const outOfMemory = await memory.causeOf(ending);
   try {
     await begun;
-    await reports.writeLast(ending);
+    await reports.writeLast(ending, outOfMemory);
   } catch (error) {
     sayFailure('The report could not be made', error);
   }
   reports.close();
   const { maxPeakBytes } = options;
   const status =
-    maxPeakBytes === null
+    memory.statusFor(outOfMemory) ??
+    (maxPeakBytes === null
       ? null
-      : statusForBudget(reports.last ?? { ...segment.counters(), topLines: [] }, maxPeakBytes, ending);
+      : statusForBudget(reports.last ?? { ...segment.counters(), topLines: [] }, maxPeakBytes, ending));
   if (status !== null) {
     return addon.endWithStatus(status);
   }

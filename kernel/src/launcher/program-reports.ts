@@ -1,6 +1,7 @@
 /** The reports of a program that is profiled from its beginning to its end. */
 import type { Segment } from '../addon.js';
 import { reasonOf } from '../failure.js';
+import type { OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import type { ReportOutcome } from '../../../schema/report.js';
 import type { Session } from '../session.js';
 import type { PeakSummary } from './budget.js';
@@ -66,13 +67,13 @@ export class ProgramReports {
   }
 
   /** The report at the program's end. A program that never began has none: Python has said why. */
-  async writeLast(ending: Ending): Promise<void> {
+  async writeLast(ending: Ending, outOfMemory?: OutOfMemoryCause): Promise<void> {
     const { segment, python, browser } = this.#options;
     await this.#latest;
     if (!segment.counters().programBegan) {
       return;
     }
-    const page = await this.#write(outcomeOf(ending));
+    const page = await this.#write(outcomeOf(ending), outOfMemory);
     if (page !== null && wantsBrowser(browser)) {
       openInBrowser(python, page);
     }
@@ -85,6 +86,18 @@ export class ProgramReports {
       .catch((error: unknown) => {
         sayFailure('The report could not be made', error);
       });
+  };
+
+  /** The same of the moment when memory ran out in a process that the program has started. */
+  readonly writeOutOfMemory = (outOfMemory: OutOfMemoryCause): void => {
+    this.#latest = this.#latest
+      .then(() => this.#write({ kind: 'running' }, outOfMemory))
+      .then(
+        () => undefined,
+        (error: unknown) => {
+          sayFailure('The report could not be made', error);
+        },
+      );
   };
 
   async #writeRunning(): Promise<void> {
@@ -100,7 +113,7 @@ export class ProgramReports {
   }
 
   /** @returns the page's path; null if there is none. */
-  async #write(outcome: ReportOutcome): Promise<string | null> {
+  async #write(outcome: ReportOutcome, outOfMemory?: OutOfMemoryCause): Promise<string | null> {
     const session = this.#session;
     if (session === null) {
       throw new Error('asked for before the program began');
@@ -117,7 +130,7 @@ export class ProgramReports {
         say(`No directory can be made for the report: ${reasonOf(error)}`);
         continue;
       }
-      const report = await session.report(outcome, directory);
+      const report = await session.report(outcome, directory, undefined, outOfMemory);
       this.last = report;
       const page = tellReport(report);
       if (page !== null) {
@@ -125,7 +138,7 @@ export class ProgramReports {
       }
       removeIfEmpty(directory);
     }
-    const { bundle } = await session.report(outcome, null);
+    const { bundle } = await session.report(outcome, null, undefined, outOfMemory);
     say(`The report could not be written anywhere. In short:\n${String(bundle['text/plain'])}`);
     return null;
   }

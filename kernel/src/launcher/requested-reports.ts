@@ -1,6 +1,7 @@
 /** The reports that a program asks for itself, by `filprofiler.api`, under `fil-profile python`. */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import type { OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import type { Addon, Segment } from '../addon.js';
 import type { ControlEndpoint } from '../control.js';
 import { choosePrivateDirectory, makePrivateDirectory, removePrivateDirectory } from '../proxy/private-directory.js';
@@ -51,9 +52,9 @@ export class RequestedReports {
   }
 
   /** The report of a call that the program did not live to see the end of. */
-  async writeLast(ending: Ending): Promise<void> {
+  async writeLast(ending: Ending, outOfMemory?: OutOfMemoryCause): Promise<void> {
     if (this.#session?.running?.outputDirectory) {
-      tellReport(await this.#session.end(outcomeOf(ending)));
+      tellReport(await this.#session.end(outcomeOf(ending), undefined, outOfMemory));
     }
   }
 

@@ -6,6 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { bundled, loadAddon, preloadableTracker } from '../addon.js';
+import { reasonInWords } from '../../../schema/out-of-memory.js';
+import { MemoryMatters, type MemorySettings } from '../memory-matters.js';
+import { beLaterVictimThan } from '../oom-score.js';
 import { reasonOf, StartFailure } from '../failure.js';
 import { type Child, startChild } from './child.js';
 import {
@@ -30,6 +33,7 @@ export interface KernelOptions {
   readonly connectionFile: string;
   /** The Python that has filprofiler and ipykernel. */
   readonly python: string;
+  readonly memory: MemorySettings;
   /** More arguments for ipykernel. */
   readonly arguments: readonly string[];
 }
@@ -82,18 +86,33 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   diesWithParent();
 
   // Python is starting; meanwhile, what takes us time to load.
-  const [{ Channels }, { ControlEndpoint }, { Session }, { LiveView }, { lastMessages }, { VERSION }, { IdleMemory }] =
-    await Promise.all([
-      import('./channels.js'),
-      import('../control.js'),
-      import('../session.js'),
-      import('./live-view.js'),
-      import('./post-mortem.js'),
-      import('../version.js'),
-      import('./idle-memory.js'),
-    ]);
-  const session = new Session({ segment, pid, version: VERSION });
+  const [
+    { Channels },
+    { ControlEndpoint },
+    { Session },
+    { LiveView },
+    { lastMessages, toRunningCells },
+    { VERSION },
+    { IdleMemory },
+  ] = await Promise.all([
+    import('./channels.js'),
+    import('../control.js'),
+    import('../session.js'),
+    import('./live-view.js'),
+    import('./post-mortem.js'),
+    import('../version.js'),
+    import('./idle-memory.js'),
+  ]);
   const cells = new RunningCells(signer);
+  // It says what it has to say once the channels are open.
+  let tell: (text: string) => void = () => undefined;
+  beLaterVictimThan(pid);
+  const matters = new MemoryMatters(segment, pid, { ...options.memory, guards: true }, (command, victim, cause) => {
+    tell(
+      `Out of memory: ${reasonInWords(cause, null)} It was process ${victim}, which this notebook has started: ${command}\n`,
+    );
+  });
+  const session = new Session({ segment, pid, version: VERSION, memory: matters });
   const memory = new IdleMemory(addon);
   const channels = new Channels({
     client,
@@ -127,12 +146,22 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     }
   });
   channels.start();
+  tell = (text) => {
+    for (const message of toRunningCells(text, cells, signer)) {
+      channels.publish(message);
+    }
+  };
 
   const status = await exit;
   signalGroup('SIGKILL');
   await channels.drain();
+  const outOfMemory = await matters.causeOfDeath({
+    exitCode: status.kind === 'exited' ? status.code : null,
+    signalNumber: status.kind === 'signalled' ? constants.signals[status.signal] : null,
+  });
+  matters.stop();
   live.reporting();
-  const messages = await lastMessages(status, session, cells, signer);
+  const messages = await lastMessages(status, session, cells, signer, outOfMemory);
   live.follow();
   for (const message of messages) {
     channels.publish(message);

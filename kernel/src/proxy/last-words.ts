@@ -1,4 +1,5 @@
 /** What to say about a kernel that died, in plain language. */
+import { type OutOfMemoryCause, reasonInWords } from '../../../schema/out-of-memory.js';
 import type { ReportOutcome } from '../../../schema/report.js';
 import type { ExitStatus } from './child.js';
 
@@ -17,11 +18,13 @@ const MEANINGS: Partial<Record<NodeJS.Signals, string>> = {
 };
 
 /** One line about how the kernel died while a cell was running. */
-export function lastWords(status: ExitStatus, profiled: boolean): string {
+export function lastWords(status: ExitStatus, profiled: boolean, outOfMemory?: OutOfMemoryCause): string {
   const how =
-    status.kind === 'signalled'
-      ? (MEANINGS[status.signal] ?? `it was ended by the signal ${status.signal}`)
-      : `its process ended itself with exit status ${status.code}, without going through IPython`;
+    outOfMemory !== undefined
+      ? `memory ran out. ${reasonInWords(outOfMemory, null).replace(/\.$/, '')}`
+      : status.kind === 'signalled'
+        ? (MEANINGS[status.signal] ?? `it was ended by the signal ${status.signal}`)
+        : `its process ended itself with exit status ${status.code}, without going through IPython`;
   const report = profiled ? ' What was in memory until then is in the report below.' : '';
   return `The kernel died while this cell was running: ${how}.${report}\n`;
 }

@@ -1,4 +1,5 @@
 /** What the proxy publishes for a child that can't speak any more. */
+import type { OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import { reasonOf } from '../failure.js';
 import type { Session } from '../session.js';
 import type { ExitStatus } from './child.js';
@@ -17,6 +18,7 @@ export async function lastMessages(
   session: Session,
   cells: RunningCells,
   signer: Signer,
+  outOfMemory?: OutOfMemoryCause,
 ): Promise<Buffer[][]> {
   const profiled = session.running?.parentHeader ?? null;
   const headers = new Map<unknown, Header>();
@@ -25,17 +27,28 @@ export async function lastMessages(
     headers.set(header['msg_id'], header);
   }
   const messages = [...headers].map(([id, header]) =>
-    stderr(signer, lastWords(status, session.running !== null && id === profiled?.['msg_id']), header),
+    stderr(signer, lastWords(status, session.running !== null && id === profiled?.['msg_id'], outOfMemory), header),
   );
   if (session.running !== null) {
-    messages.push(...(await report(status, session, signer, headers.get(profiled?.['msg_id']) ?? {})));
+    messages.push(...(await report(status, session, signer, headers.get(profiled?.['msg_id']) ?? {}, outOfMemory)));
   }
   return messages;
 }
 
-async function report(status: ExitStatus, session: Session, signer: Signer, parent: Header): Promise<Buffer[][]> {
+/** A line on stderr of each cell that is running. */
+export function toRunningCells(text: string, cells: RunningCells, signer: Signer): Buffer[][] {
+  return cells.parentHeaders.map((header) => stderr(signer, text, header));
+}
+
+async function report(
+  status: ExitStatus,
+  session: Session,
+  signer: Signer,
+  parent: Header,
+  outOfMemory: OutOfMemoryCause | undefined,
+): Promise<Buffer[][]> {
   try {
-    const { bundle: data, files, filesProblem } = await session.end(outcomeOf(status));
+    const { bundle: data, files, filesProblem } = await session.end(outcomeOf(status), undefined, outOfMemory);
     const shown = publication(signer, 'display_data', 'display_data', { data, metadata: {}, transient: {} }, parent);
     if (filesProblem !== null) {
       return [shown, stderr(signer, `Fil: ${filesProblem}.\n`, parent)];

@@ -5,6 +5,7 @@
 import { at } from '../../../schema/columns.js';
 import type { CellSource } from '../../../schema/control.js';
 import type { Observed } from '../../../schema/observed.js';
+import type { OutOfMemory, OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import {
   type FrameKind,
   type MemoryLimit,
@@ -37,6 +38,8 @@ export interface ReportContext {
   readonly memoryLimit: MemoryLimit | null;
   /** What the process told at the end; undefined where it could not. */
   readonly observed: Observed | undefined;
+  /** Why memory ran out; undefined if it did not. */
+  readonly outOfMemory: OutOfMemoryCause | undefined;
   readonly startedAt: Date;
   readonly durationSeconds: number;
   readonly timeline: Report['timeline'];
@@ -48,7 +51,10 @@ const LONGEST_ARGUMENT = 200;
 const MOST_ARGUMENTS = 50;
 
 /** Everything of a report that no limit changes. */
-type Rest = Omit<Report, 'frames' | 'tree' | 'pruned'>;
+type Rest = Omit<Report, 'frames' | 'tree' | 'pruned' | 'outOfMemory'>;
+
+/** The request that failed: its stack as frames of whatever the report's table is made of. */
+type Request = NonNullable<OutOfMemory['request']>;
 
 /**
  * What was measured, from which reports of different sizes are made: a small one for the notebook, a complete one for programs.
@@ -59,6 +65,7 @@ export class ReportSource {
   readonly #otherFrame: number;
   readonly #tableOf: (frames: readonly number[]) => Report['frames'];
   readonly #rest: Rest;
+  readonly #outOfMemory: OutOfMemory | undefined;
   /** Nodes that were left out before. */
   readonly #leftOutBefore: number;
   /** The report of the whole tree, which pages and programs have in common where the tree is not very large. */
@@ -71,7 +78,9 @@ export class ReportSource {
     tableOf: (frames: readonly number[]) => Report['frames'],
     rest: Rest,
     leftOutBefore: number,
+    outOfMemory: OutOfMemory | undefined,
   ) {
+    this.#outOfMemory = outOfMemory;
     this.#tree = tree;
     this.#totals = totals;
     this.#otherFrame = otherFrame;
@@ -109,17 +118,28 @@ export class ReportSource {
         producer: context.producer,
       },
       skipped,
+      context.outOfMemory === undefined
+        ? undefined
+        : { ...context.outOfMemory, request: failedRequest(snapshot, context.outOfMemory, frames) },
     );
   }
 
   /** From a report that was made before: smaller ones can be made of it. */
   static ofReport(report: Report): ReportSource {
-    const { frames, tree, pruned, ...rest } = report;
+    const { frames, tree, pruned, outOfMemory, ...rest } = report;
     const { tree: named, totals } = withoutOther(tree, frames.kind);
     // One row more, if need be, for an "other" where there was none.
     const known = frames.kind.indexOf('other');
     const otherFrame = known < 0 ? frames.kind.length : known;
-    return new ReportSource(named, totals, otherFrame, (rows) => rowsOfTable(frames, rows), rest, pruned.nodes);
+    return new ReportSource(
+      named,
+      totals,
+      otherFrame,
+      (rows) => rowsOfTable(frames, rows),
+      rest,
+      pruned.nodes,
+      outOfMemory,
+    );
   }
 
   /** A report of at most so many nodes. The sum of `selfBytes` over its tree is its `peakBytes`, to the byte. */
@@ -134,17 +154,47 @@ export class ReportSource {
   #make(limits: Limits): Report {
     const { isShown, leftOut } = chooseNodes(this.#tree, this.#totals, limits);
     const { frame, otherBytes, ...columns } = inPreOrder(this.#tree, this.#totals, isShown, this.#otherFrame);
-    const { used, rows } = rowsOf(frame);
+    const request = this.#outOfMemory?.request ?? null;
+    const { used, rows } = rowsOf([...frame, ...(request?.stack ?? [])]);
     const frames = this.#tableOf(used);
     const { observed } = this.#rest;
     return {
       ...this.#rest,
       observed: observed === undefined ? undefined : withoutUnrelatedClues(observed, frames),
       frames,
-      tree: { ...columns, frame: rows },
+      tree: { ...columns, frame: rows.slice(0, frame.length) },
       pruned: { nodes: leftOut + this.#leftOutBefore, bytes: otherBytes },
+      ...(this.#outOfMemory === undefined
+        ? {}
+        : {
+            outOfMemory: {
+              ...this.#outOfMemory,
+              request: request === null ? null : { bytes: request.bytes, stack: rows.slice(frame.length) },
+            },
+          }),
     };
   }
+}
+
+/** Frames of a request's stack that are told; the innermost ones. */
+const MOST_REQUEST_FRAMES = 100;
+
+/** The allocation that failed, if that is what the matter is about. */
+function failedRequest(
+  { failure, parent, code, line }: Snapshot,
+  cause: OutOfMemoryCause,
+  frames: FrameCatalog,
+): Request | null {
+  if (failure === null || failure.bytes === 0 || cause.action !== 'raised') {
+    return null;
+  }
+  const stack: number[] = [];
+  for (let site = failure.site; site > 0 && stack.length < MOST_REQUEST_FRAMES; site = at(parent, site)) {
+    if (!frames.isMachinery(at(code, site))) {
+      stack.unshift(frames.ofSite(at(code, site), at(line, site)));
+    }
+  }
+  return { bytes: failure.bytes, stack };
 }
 
 /** The report of a snapshot for a notebook. */

@@ -24,6 +24,14 @@ export const FOR_NOTEBOOKS: Limits = {
   mostNodes: 20_000,
 };
 
+/** For a few lines of text: only what holds much. */
+export const FOR_A_MESSAGE: Limits = {
+  smallestShare: 0.01,
+  usualNodes: 200,
+  leastShareByName: 0.5,
+  mostNodes: 1_000,
+};
+
 /** For the page in a file, where a reader zooms in as far as there is anything; the view draws so many without a wait. */
 export const FOR_PAGES: Limits = {
   smallestShare: 0,

@@ -6,5 +6,13 @@ import type { Snapshot as AddonSnapshot } from '../../../native/addon/index.js';
 /** The columns that a report is built from. */
 export type Snapshot = Pick<
   AddonSnapshot,
-  'parent' | 'code' | 'line' | 'peakSiteBytes' | 'currentSiteBytes' | 'codes' | 'degradations' | 'consistent'
+  | 'failure'
+  | 'parent'
+  | 'code'
+  | 'line'
+  | 'peakSiteBytes'
+  | 'currentSiteBytes'
+  | 'codes'
+  | 'degradations'
+  | 'consistent'
 >;

@@ -80,6 +80,7 @@ export function snapshotOfColumns(columns: {
       firstLine: new Int32Array(columns.filename.length).fill(1),
       kind: columns.kind ?? columns.filename.map(() => 'python' as const),
     },
+    failure: null,
     degradations: [],
     consistent: true,
   };
@@ -97,6 +98,7 @@ export function contextOf(changes: Partial<ReportContext> = {}): ReportContext {
     resident: undefined,
     memoryLimit: null,
     observed: undefined,
+    outOfMemory: undefined,
     startedAt: new Date('2026-11-23T00:00:00Z'),
     durationSeconds: 1.5,
     timeline: { seconds: [], bytes: [] },

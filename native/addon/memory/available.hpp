@@ -101,4 +101,8 @@ class AvailableMemory {
 /// a container of 300 MB a fixed 100 MB would be a third), and never less than what a report needs.
 std::int64_t default_headroom(std::int64_t limit_bytes);
 
+/// The same for a notebook, whose cell is to be interrupted and not killed: what drawing its error and making its
+/// report take comes on top, as far as a fifth of the limit suffices for both.
+std::int64_t default_guard_headroom(std::int64_t limit_bytes);
+
 }  // namespace fil::memory

@@ -126,11 +126,13 @@ Watcher::Clock::duration Watcher::step() {
       others_resident_bytes_ += process.resident_bytes;
     }
   }
-  const std::int64_t resident = tree_.top_resident_bytes() + std::max<std::int64_t>(others_resident_bytes_, 0);
+  const std::int64_t program_resident = tree_.top_resident_bytes();
+  const std::int64_t resident = program_resident + std::max<std::int64_t>(others_resident_bytes_, 0);
   if (options_.limit_bytes > 0 && options_.limit_bytes - resident < reading.available_bytes) {
     reading = Reading{options_.limit_bytes - resident, options_.limit_bytes, LevelKind::chosen, false, {}};
   }
-  if (!reading.is_known()) {
+  if (!reading.is_known() || (program_resident == 0 && last_reading_.is_known())) {
+    // It has ended: the last figures of its life stay.
     return longest_interval;
   }
   if (now - looked_slowly_ >= slow_interval) {
@@ -201,7 +203,10 @@ void Watcher::look_slowly(const Reading& reading) {
 }
 
 std::int64_t Watcher::headroom_of(const Reading& reading) const {
-  return options_.headroom_bytes > 0 ? options_.headroom_bytes : default_headroom(reading.limit_bytes);
+  if (options_.headroom_bytes > 0) {
+    return options_.headroom_bytes;
+  }
+  return options_.guards ? default_guard_headroom(reading.limit_bytes) : default_headroom(reading.limit_bytes);
 }
 
 Figures Watcher::figures_of(const Reading& reading, Rule rule) const {
@@ -233,10 +238,12 @@ void Watcher::decide(const Figures& figures, Clock::time_point now) {
   if (can_ask && causes) {
     ask(figures, asked_for_available_, figures.headroom_bytes / 8, now);
   }
-  bool too_late = !can_ask;
-  if (can_ask && figures.rule == Rule::available) {
-    // Where the kernel kills the whole group, us with it, nobody could tell what happened: earlier is better.
-    too_late = figures.available_bytes < figures.headroom_bytes / (last_reading_.kills_group ? 2 : 4);
+  bool too_late = true;
+  if (options_.guards && figures.rule == Rule::available) {
+    // Also when the cell has just ended: its exception still holds what it will let go of. Where the kernel kills the
+    // whole group, us with it, nobody could tell what happened: earlier is better.
+    const std::int64_t parts = last_reading_.kills_group ? 2 : cell_ != 0 ? 4 : 8;
+    too_late = figures.available_bytes < figures.headroom_bytes / parts;
   } else if (can_ask) {
     too_late = is_pending() && now - asked_at_ >= cell_patience;
   }

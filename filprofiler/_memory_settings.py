@@ -1,0 +1,33 @@
+"""Settings of the watch over memory, from the environment, as both front doors take them."""
+
+import os
+
+from filprofiler._node import CannotStart
+from filprofiler._sizes import parse_size
+
+HEADROOM = "FIL_MEMORY_HEADROOM"
+LIMIT = "FIL_MEMORY_LIMIT"
+DISABLED = "FIL_DISABLE_OOM_DETECTION"
+
+
+def node_options(*, disabled: bool = False) -> list[str]:
+    """What Fil's program in Node is to be told.
+
+    Args:
+        disabled: whether nothing is to be done when memory runs out, whatever the environment says.
+
+    Raises:
+        CannotStart: if a variable is no amount of memory.
+    """
+    options: list[str] = []
+    for name, option in ((HEADROOM, "--memory-headroom"), (LIMIT, "--memory-limit")):
+        text = os.environ.get(name)
+        if text:
+            try:
+                options += [option, str(parse_size(text))]
+            except ValueError as problem:
+                msg = f"{name}: {problem}. Correct it, or unset it."
+                raise CannotStart(msg) from problem
+    if disabled or os.environ.get(DISABLED, "") not in ("", "0"):
+        options.append("--no-memory-action")
+    return options
