@@ -263,6 +263,7 @@ TEST_F(WatcherTest, AsksACellThatHasUsedUpItsBudget) {
   watch(true);
   begin_cell();
   guard().budget_bytes = 50 * mb;
+  view().header().state = segment::State::tracking;
   view().header().current_bytes = 40 * mb;
   pass_time();
   EXPECT_TRUE(events().empty());

@@ -438,8 +438,10 @@ bool Tracker::admits_large(const Nesting& nesting, Caller caller, std::uint32_t 
   if (!guard_.refuses(more, view_.header().current_bytes.load(std::memory_order_relaxed), backed)) {
     return true;
   }
-  // C code that runs without the GIL rarely expects a failure.
-  if (calling_thread(caller).gil == Gil::not_held || guard_.is_exempt_thread()) {
+  // C code that runs without the GIL rarely expects a failure; but NumPy lets go of it for its arrays of zeros.
+  const Thread thread = calling_thread(caller);
+  const bool expects_failure = thread.gil == Gil::held || (thread.state != nullptr && backed == Backed::when_touched);
+  if (!expects_failure || guard_.is_exempt_thread()) {
     return true;
   }
   guard_.take(segment::Taker::refused_allocation);

@@ -176,7 +176,9 @@ Watcher::Clock::duration Watcher::step() {
       }
     }
     const std::int64_t budget = guard_.budget_bytes.load(std::memory_order_relaxed);
-    if (guards && budget != INT64_MAX && cell_ != 0) {
+    // Before tracking has begun the figure is the last session's.
+    const bool tracks = view_.header().state.load(std::memory_order_acquire) == segment::State::tracking;
+    if (guards && budget != INT64_MAX && cell_ != 0 && tracks) {
       if (figures.tracked_bytes > budget) {
         decide_budget(figures, budget, now);
       } else if (figures.tracked_bytes < budget / 10 * 9) {
