@@ -67,7 +67,9 @@ export async function launch(options: LaunchOptions): Promise<never> {
       }
     });
   });
-  const memory = new ProgramMemory(segment, options.child, options.memory, (cause) => reports.writeOutOfMemory?.(cause));
+  const memory = new ProgramMemory(segment, options.child, options.memory, (cause) =>
+    reports.writeOutOfMemory?.(cause),
+  );
   // What arrived before was meant for the program too.
   onSignal((signal) => process.kill(options.child, signal));
   letStart(options, {
