@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import platform
@@ -16,6 +17,8 @@ from filprofiler import _tracker
 
 CONTROL_VERSION = 3
 """That of schema/control.ts; the proxy refuses another."""
+
+_sibling_ids = itertools.count(1_000_000, 1_000)
 
 ANSWER_SECONDS = 10.0
 SHORTAGE_SECONDS = 2.0
@@ -126,7 +129,10 @@ class ControlClient:
 
     def sibling(self) -> "ControlClient":
         """A line of its own to the same end."""
-        return ControlClient(self._endpoint, self._key.decode())
+        other = ControlClient(self._endpoint, self._key.decode())
+        # The proxy answers no greeting twice: that of each line has another number.
+        other._last_id = next(_sibling_ids)
+        return other
 
     def shortage(self) -> Shortage:
         """What to say about memory that is about to run out.
