@@ -48,7 +48,7 @@ export type OutOfMemoryCause = Omit<OutOfMemory, 'request'>;
 export function reasonInWords(what: OutOfMemoryCause, requestBytes: number | null): string {
   const { rule, action, limitBytes, availableBytes, headroomBytes, swappedBytes, trackedBytes } = what;
   const limit = limitBytes === null ? say('the memory there is') : formatBytes(limitBytes);
-  const whose = say(LIMITS[what.limitOf], limit);
+  const whose = limitInWords(what.limitOf, limit);
   const left = formatBytes(Math.max(0, availableBytes ?? 0));
   switch (rule) {
     case 'failed-allocation':
@@ -61,25 +61,25 @@ export function reasonInWords(what: OutOfMemoryCause, requestBytes: number | nul
         left,
         whose,
         formatBytes(headroomBytes ?? 0),
-        say(ACTIONS[action]),
+        actionInWords(action),
       );
     case 'swap':
       return say(
         '%1 of the program were swapped out, more than the %2 that were available; %3.',
         formatBytes(swappedBytes ?? 0),
         left,
-        say(ACTIONS[action]),
+        actionInWords(action),
       );
     case 'pressure':
       return say(
         'Everything stood still for want of memory, with %1 of %2 left; %3.',
         left,
         whose,
-        say(ACTIONS[action]),
+        actionInWords(action),
       );
     case 'budget':
       return requestBytes === null
-        ? say('The cell held %1, more than %2; %3.', formatBytes(trackedBytes), whose, say(ACTIONS[action]))
+        ? say('The cell held %1, more than %2; %3.', formatBytes(trackedBytes), whose, actionInWords(action))
         : say(
             'With %1 held, a request for %2 would have exceeded %3.',
             formatBytes(trackedBytes),
@@ -93,19 +93,31 @@ export function reasonInWords(what: OutOfMemoryCause, requestBytes: number | nul
   }
 }
 
-const LIMITS = {
-  machine: "the machine's %1",
-  container: "the container's %1",
-  processes: 'the %1 that these processes may hold',
-  cell: 'the %1 that this cell may hold',
-} as const satisfies Record<OutOfMemory['limitOf'], string>;
+function limitInWords(limitOf: OutOfMemory['limitOf'], limit: string): string {
+  switch (limitOf) {
+    case 'machine':
+      return say("the machine's %1", limit);
+    case 'container':
+      return say("the container's %1", limit);
+    case 'processes':
+      return say('the %1 that these processes may hold', limit);
+    case 'cell':
+      return say('the %1 that this cell may hold', limit);
+  }
+}
 
-const ACTIONS = {
-  raised: 'the running code was interrupted by a MemoryError',
-  'killed-program': 'Fil has ended the program before the system would',
-  'killed-subprocess': 'Fil has ended the process that held most, before the system would',
-  none: 'Fil was told to do nothing about it',
-} as const satisfies Record<OutOfMemory['action'], string>;
+function actionInWords(action: OutOfMemory['action']): string {
+  switch (action) {
+    case 'raised':
+      return say('the running code was interrupted by a MemoryError');
+    case 'killed-program':
+      return say('Fil has ended the program before the system would');
+    case 'killed-subprocess':
+      return say('Fil has ended the process that held most, before the system would');
+    case 'none':
+      return say('Fil was told to do nothing about it');
+  }
+}
 
 /** The figures, for those who want them: one line. */
 export function figuresInWords(what: OutOfMemoryCause): string {

@@ -277,7 +277,8 @@ TEST_F(WatcherTest, AsksACellThatHasUsedUpItsBudget) {
 
 TEST_F(WatcherTest, TellsTheProcessHowLargeARequestMayBe) {
   watch(true);
-  EXPECT_NEAR(static_cast<double>(guard().admissible_bytes.load()), 4e9 - static_cast<double>(headroom), 1e6);
+  EXPECT_NEAR(static_cast<double>(guard().admissible_bytes.load()),
+              4e9 - static_cast<double>(default_guard_headroom(8'192 * mb)), 1e6);
   machine_.set_available(10 * mb);
   pass_time();
   EXPECT_EQ(guard().admissible_bytes.load(), 0);
