@@ -119,7 +119,7 @@ class FilProfile(Magics):
                 limit_bytes=request.limit_bytes,
             )
         except ProfilingError as reason:
-            self.say(f"it runs without being profiled: {reason}.")
+            self.say(f"this code runs without being profiled: {reason}.")
             return None
 
     def end(

@@ -19,20 +19,14 @@ def test_the_magic_alone_has_nothing_to_profile(kernel):
     assert "the cell is empty" in result.text("stderr")
 
 
-def test_unknown_options_are_named_and_the_cell_is_profiled(kernel):
-    result = kernel.run("%%filprofile --frobnicate 3\n'ran'")
-    assert result.value == "'ran'"
-    assert "--frobnicate 3 is not known" in result.text("stderr")
-    assert "--title TEXT" in result.text("stderr")
-    assert len(result.reports) == 1
-
-
-@pytest.mark.parametrize("options", ["--title", "--title 'open", "--title=a --title"])
-def test_options_that_cannot_be_read_are_told_and_the_cell_is_profiled(kernel, options):
-    result = kernel.run(f"%%filprofile {options}\n'ran'")
-    assert result.value == "'ran'"
-    assert "its options can't be read" in result.text("stderr")
-    assert len(result.reports) == 1
+@pytest.mark.parametrize("options", ["--frobnicate 3", "--title", "--title 'open", "--title=a --title"])
+def test_wrong_options_are_told_before_the_cell_runs(kernel, options):
+    result = kernel.run(f"%%filprofile {options}\nran_with_wrong_options = True")
+    assert result.status == "error"
+    assert "UsageError: %%filprofile: " in result.text("stderr")
+    assert "Options: --title, --output" in result.text("stderr")
+    assert result.reports == []
+    assert kernel.run("'ran_with_wrong_options' in globals()").value == "False"
 
 
 @pytest.mark.parametrize("between", ["", "\n", "  "])
@@ -128,7 +122,7 @@ def test_a_cell_whose_tracker_refuses_runs_and_says_why(own_kernel: Kernel):
     )
     result = own_kernel.run("%%filprofile\n'ran'")
     assert result.value == "'ran'"
-    assert result.text("stderr") == "%%filprofile: this cell runs without being profiled: refused for the test.\n"
+    assert result.text("stderr") == "%%filprofile: this code runs without being profiled: refused for the test.\n"
     own_kernel.run("t.begin = begin")
     assert len(own_kernel.run("%%filprofile\n1").reports) == 1
 
