@@ -5,8 +5,9 @@
 set -euo pipefail
 
 root=${1:?usage: make-python-matrix.sh DIRECTORY}
-packages=(python3.14 python3.14-venv python3.15 python3.15-venv libgfortran5)
-done_mark=$root/.complete
+packages=(python3.14 python3.14-venv python3.15 python3.15-venv libgfortran5 libjemalloc2 libtcmalloc-minimal4t64)
+# Another list makes another chroot.
+done_mark=$root/.complete-$(cksum <<<"${packages[*]}" | cut -d ' ' -f 1)
 
 if [[ -e $done_mark ]]; then
   exit 0

@@ -177,7 +177,7 @@ def test_files_in_part_read_count_in_part_and_a_peak_has_what_was_touched_by_the
 
 
 def test_numpy_memmap_counts_the_pages_that_were_read(run: RunTracked, tmp_path: Path, python: str) -> None:
-    if python != PYTHONS[f"{sys.version_info[0]}.{sys.version_info[1]}"]:
+    if python != PYTHONS.get(f"{sys.version_info[0]}.{sys.version_info[1]}"):
         # NumPy is installed for the Python that runs the tests.
         return
     data = tmp_path / "array.bin"
