@@ -248,7 +248,8 @@ function runInWords(report: Report): string {
   return parts.join(' · ');
 }
 
-function outcomeInWords({ outcome }: Report): string {
+/** How the run ended; empty if it ended as it should. */
+export function outcomeInWords({ outcome }: Report): string {
   switch (outcome.kind) {
     case 'completed':
       return '';

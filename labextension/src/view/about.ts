@@ -3,6 +3,7 @@
  */
 import { subjectLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { outcomeInWords } from '../../../schema/summary.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -18,7 +19,7 @@ function facts(report: Report): HTMLElement {
     [subject.kind === 'program' ? say('Command') : say('Profiled'), subjectLabel(subject)],
     [say('Started'), new Date(report.startedAt).toLocaleString()],
     [say('Duration'), formatSeconds(report.durationSeconds)],
-    [say('Outcome'), outcomeInWords(report)],
+    [say('Outcome'), outcomeInFull(report)],
     [say('Peak'), exactly(peakBytes)],
     [say('Kept at the end'), exactly(Math.min(retainedBytes, peakBytes))],
     [say('In use before'), residentBeforeBytes === null ? say('not known') : exactly(residentBeforeBytes)],
@@ -37,22 +38,19 @@ function exactly(bytes: number): string {
   return `${formatBytes(bytes)} (${say('%1 bytes', bytes.toLocaleString('en-US'))})`;
 }
 
-function outcomeInWords({ outcome }: Report): string {
-  switch (outcome.kind) {
-    case 'completed':
-      return say('completed');
-    case 'error':
-      return say('ended with an error');
-    case 'interrupted':
-      return say('was interrupted');
-    case 'running':
-      return say('was still running');
-    case 'died':
-      if (outcome.signal !== null) {
-        return say('ended by signal %1', outcome.signal);
-      }
-      return outcome.exitCode === null ? say('the process died') : say('ended with exit status %1', outcome.exitCode);
+/** In more words than the headline, where there is room for them. */
+function outcomeInFull(report: Report): string {
+  const { outcome } = report;
+  if (outcome.kind === 'completed') {
+    return say('completed');
   }
+  if (outcome.kind === 'died' && outcome.signal !== null) {
+    return say('ended by signal %1', outcome.signal);
+  }
+  if (outcome.kind === 'died' && outcome.exitCode !== null) {
+    return say('ended with exit status %1', outcome.exitCode);
+  }
+  return outcomeInWords(report);
 }
 
 function help(): HTMLElement {

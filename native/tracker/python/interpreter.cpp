@@ -5,15 +5,10 @@
 #include <string.h>
 
 #include "../checks/checks.hpp"
+#include "symbols.hpp"
 
 namespace fil::python {
 namespace {
-
-template <class Pointer>
-bool find_symbol(const char* name, Pointer& to) {
-  to = reinterpret_cast<Pointer>(dlsym(RTLD_DEFAULT, name));
-  return to != nullptr;
-}
 
 /// Appends a code point as UTF-8; surrogates, which strings from the file system can hold, become U+FFFD.
 std::size_t put_utf8(std::uint32_t character, char* to) {

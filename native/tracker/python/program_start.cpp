@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "../system.hpp"
+#include "symbols.hpp"
 
 namespace fil::python {
 namespace {
@@ -42,17 +43,11 @@ struct {
   void* (*code_of_frame)(void* frame);
 } python{};
 
-template <class Function>
-bool find(const char* name, Function& to) {
-  to = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
-  return to != nullptr;
-}
-
 bool find_functions() {
-  return find("PyTuple_GetItem", python.tuple_item) && find("PyObject_GetAttrString", python.attribute) &&
-         find("PyUnicode_AsUTF8", python.text) && find("Py_DecRef", python.release) &&
-         find("PyErr_Clear", python.clear_error) && find("PyEval_GetFrame", python.running_frame) &&
-         find("PyFrame_GetCode", python.code_of_frame);
+  return find_symbol("PyTuple_GetItem", python.tuple_item) && find_symbol("PyObject_GetAttrString", python.attribute) &&
+         find_symbol("PyUnicode_AsUTF8", python.text) && find_symbol("Py_DecRef", python.release) &&
+         find_symbol("PyErr_Clear", python.clear_error) && find_symbol("PyEval_GetFrame", python.running_frame) &&
+         find_symbol("PyFrame_GetCode", python.code_of_frame);
 }
 
 /// Whether `test` holds for an attribute that is a string; false for one that is no valid text.

@@ -1,10 +1,9 @@
 #include "self_test.hpp"
 
-#include <dlfcn.h>
-
 #include <cstddef>
 
 #include "../api.hpp"
+#include "symbols.hpp"
 
 namespace fil::python {
 namespace {
@@ -53,21 +52,15 @@ struct {
   void* none;
 } python{};
 
-template <class Pointer>
-bool find(const char* name, Pointer& to) {
-  to = reinterpret_cast<Pointer>(dlsym(RTLD_DEFAULT, name));
-  return to != nullptr;
-}
-
 bool find_all() {
-  return find("Py_CompileString", python.compile) && find("PyEval_EvalCode", python.evaluate) &&
-         find("PyDict_New", python.new_dict) && find("PyDict_SetItemString", python.set_item) &&
-         find("PyEval_GetBuiltins", python.builtins) && find("PyCFunction_NewEx", python.new_function) &&
-         find("PyEval_GetFrame", python.running_frame) && find("PyFrame_GetBack", python.caller) &&
-         find("PyFrame_GetCode", python.code_of) && find("PyFrame_GetLasti", python.last_instruction) &&
-         find("PyObject_GetAttrString", python.attribute) && find("PyLong_AsLong", python.number) &&
-         find("Py_IncRef", python.keep) && find("Py_DecRef", python.release) &&
-         find("PyErr_Clear", python.clear_error) && find("_Py_NoneStruct", python.none);
+  return find_symbol("Py_CompileString", python.compile) && find_symbol("PyEval_EvalCode", python.evaluate) &&
+         find_symbol("PyDict_New", python.new_dict) && find_symbol("PyDict_SetItemString", python.set_item) &&
+         find_symbol("PyEval_GetBuiltins", python.builtins) && find_symbol("PyCFunction_NewEx", python.new_function) &&
+         find_symbol("PyEval_GetFrame", python.running_frame) && find_symbol("PyFrame_GetBack", python.caller) &&
+         find_symbol("PyFrame_GetCode", python.code_of) && find_symbol("PyFrame_GetLasti", python.last_instruction) &&
+         find_symbol("PyObject_GetAttrString", python.attribute) && find_symbol("PyLong_AsLong", python.number) &&
+         find_symbol("Py_IncRef", python.keep) && find_symbol("Py_DecRef", python.release) &&
+         find_symbol("PyErr_Clear", python.clear_error) && find_symbol("_Py_NoneStruct", python.none);
 }
 
 /// Whether an attribute is this very object.

@@ -1,8 +1,8 @@
 #include "uncaught.hpp"
 
-#include <dlfcn.h>
-
 #include <initializer_list>
+
+#include "symbols.hpp"
 
 namespace fil::python {
 namespace {
@@ -38,21 +38,18 @@ struct {
   void* none;
 } python{};
 
-template <class Pointer>
-bool find(const char* name, Pointer& to) {
-  to = reinterpret_cast<Pointer>(dlsym(RTLD_DEFAULT, name));
-  return to != nullptr;
-}
-
 bool find_functions() {
-  return find("PyImport_ImportModule", python.import_module) && find("PyImport_GetModuleDict", python.modules) &&
-         find("PyDict_GetItemString", python.item) && find("PyDict_DelItemString", python.delete_item) &&
-         find("PyCFunction_NewEx", python.new_function) && find("PyObject_CallMethod", python.call_method) &&
-         find("PySys_GetObject", python.system_object) && find("PyErr_GivenExceptionMatches", python.matches) &&
-         find("PyException_GetCause", python.cause) && find("PyException_GetContext", python.context) &&
-         find("Py_IncRef", python.acquire) && find("Py_DecRef", python.release) &&
-         find("PyErr_Clear", python.clear_error) && find("PyExc_MemoryError", python.memory_error) &&
-         find("_Py_NoneStruct", python.none);
+  return find_symbol("PyImport_ImportModule", python.import_module) &&
+         find_symbol("PyImport_GetModuleDict", python.modules) && find_symbol("PyDict_GetItemString", python.item) &&
+         find_symbol("PyDict_DelItemString", python.delete_item) &&
+         find_symbol("PyCFunction_NewEx", python.new_function) &&
+         find_symbol("PyObject_CallMethod", python.call_method) &&
+         find_symbol("PySys_GetObject", python.system_object) &&
+         find_symbol("PyErr_GivenExceptionMatches", python.matches) &&
+         find_symbol("PyException_GetCause", python.cause) && find_symbol("PyException_GetContext", python.context) &&
+         find_symbol("Py_IncRef", python.acquire) && find_symbol("Py_DecRef", python.release) &&
+         find_symbol("PyErr_Clear", python.clear_error) && find_symbol("PyExc_MemoryError", python.memory_error) &&
+         find_symbol("_Py_NoneStruct", python.none);
 }
 
 /// The exception that Python has printed as uncaught; null if none. The name changed with 3.12.
