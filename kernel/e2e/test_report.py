@@ -208,7 +208,7 @@ def test_thread_pools_have_one_thread_while_profiling_and_their_own_number_after
 
 
 def test_while_a_large_report_is_made_the_kernel_goes_on_forwarding(kernel):
-    # 3 ** 9 call stacks for each of 9 functions, about 200,000 call sites.
+    # 3 ** 9 call stacks for each of 9 functions: 65,536 call sites, and as many again as fit where recursion is folded.
     kernel.run(
         "def define(n):\n"
         "    source = '\\n'.join(f'def f{i}(d):\\n    held.append(bytearray(600))\\n"
@@ -235,7 +235,7 @@ def test_while_a_large_report_is_made_the_kernel_goes_on_forwarding(kernel):
     answered = time.monotonic()
     report = kernel.collect(request).report
     kernel.reply(request)
-    assert report.data["pruned"]["nodes"] > 30_000
+    assert report.data["pruned"]["nodes"] > 20_000
     # In proportion, as the machine may be busy; made in the proxy's own thread, the report would be most of the time.
     making = answered - asked - report.data["durationSeconds"]
     assert longest_pause < 0.4 * making, (longest_pause, making)
