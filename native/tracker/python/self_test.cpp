@@ -22,16 +22,7 @@ constexpr char program[] =
 constexpr std::int32_t frames_of_program = 6;
 
 constexpr int file_input = 257;  // Py_file_input
-constexpr int no_arguments = 4;  // METH_NOARGS
 constexpr std::uint32_t co_optimized = 1;
-
-/// PyMethodDef.
-struct MethodDefinition {
-  const char* name;
-  void* (*function)(void* self, void* arguments);
-  int flags;
-  const char* documentation;
-};
 
 struct {
   void* (*compile)(const char* source, const char* filename, int start);

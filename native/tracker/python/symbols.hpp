@@ -1,4 +1,5 @@
-// CPython's functions and objects, found in the process by name: one binary serves all versions.
+// What we use of CPython's interface without its headers: one binary serves all versions, and finds functions and
+// objects in the process by name.
 #pragma once
 
 #include <dlfcn.h>
@@ -14,5 +15,14 @@ bool find_symbol(const char* name, Pointer& to) {
   to = reinterpret_cast<Pointer>(dlsym(RTLD_DEFAULT, name));
   return to != nullptr;
 }
+
+/// PyMethodDef, part of the stable ABI.
+struct MethodDefinition {
+  const char* name;
+  void* (*function)(void* self, void* arguments);
+  int flags;
+  const char* documentation;
+};
+inline constexpr int no_arguments = 4;  // METH_NOARGS
 
 }  // namespace fil::python

@@ -7,14 +7,6 @@
 namespace fil::python {
 namespace {
 
-/// PyMethodDef, part of the stable ABI.
-struct MethodDefinition {
-  const char* name;
-  void* (*method)(void* self, void* arguments);
-  int flags;
-  const char* documentation;
-};
-constexpr int no_arguments = 4;  // METH_NOARGS
 /// Of causes and contexts; a ring of them would have no end.
 constexpr int longest_chain = 100;
 
