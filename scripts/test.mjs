@@ -2,12 +2,14 @@
  * `npm test [-- SUITE ...]`: sets up, then runs every suite, or those named. Ends with the line `N passed, N failed`; status 1 if
  * anything failed or a suite could not run.
  */
+import { existsSync, readFileSync } from 'node:fs';
 import { Failure, script } from './lib/process.mjs';
 import { setUp } from './lib/setup.mjs';
-import { SUITES } from './lib/suites.mjs';
+import { SUITES, logOf } from './lib/suites.mjs';
 import { installSystemNeeds } from './lib/system-needs.mjs';
 
 /** @import { Counts } from './lib/results.mjs' */
+/** @import { Lane, Suite } from './lib/suites.mjs' */
 
 /**
  * Runs something that may fail with an explanation.
@@ -23,6 +25,13 @@ async function countsOf(work) {
       throw error;
     }
     return { passed: 0, failed: 1, failures: [error.message] };
+  }
+}
+
+/** @param {readonly Suite[]} suites @param {(suite: Suite) => Promise<void>} work */
+async function inOrder(suites, work) {
+  for (const suite of suites) {
+    await work(suite);
   }
 }
 
@@ -65,10 +74,24 @@ await script(async () => {
     return NOTHING;
   });
   if (isSetUp) {
-    for (const suite of suites) {
+    /** @param {Suite} suite */
+    const runAtOnce = async (suite) => {
       console.log(`\n== ${suite.title}`);
-      await count(suite.title, suite.run);
-    }
+      await count(suite.title, () => suite.run(true));
+    };
+    /** One whose output is not to be mixed with that of others: it is shown at the end. @param {Suite} suite */
+    const runBeside = async (suite) => {
+      console.log(`\n== Beside what follows: ${suite.title}`);
+      await count(suite.title, () => suite.run(false));
+      console.log(
+        `\n== ${suite.title}: its output\n${existsSync(logOf(suite.name)) ? readFileSync(logOf(suite.name), 'utf8') : ''}`,
+      );
+    };
+    /** @param {Lane} name */
+    const lane = (name) => suites.filter((suite) => suite.lane === name);
+    const [main, kernels] = [lane('main'), lane('kernels')];
+    await Promise.all([inOrder(main, runAtOnce), inOrder(kernels, main.length === 0 ? runAtOnce : runBeside)]);
+    await inOrder(lane('alone'), runAtOnce);
   }
   console.log(`\n${lines.join('\n')}\n\n${passed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;

@@ -1,21 +1,28 @@
 """A kernel that waits costs next to nothing."""
 
 import time
+from pathlib import Path
 
+import psutil
 from harness import wait_until
 
 MEGABYTE = 1_000_000
 MOST_RESIDENT = 70 * MEGABYTE
+MOST_IDLE_SHARE = 0.005
+
+
+def run_seconds(process: psutil.Process) -> float:
+    """Time that its threads were on a processor; the clock of ticks is too coarse for next to nothing."""
+    threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def test_an_idle_proxy_uses_no_processor_time(kernel):
     kernel.run("1")
     time.sleep(3)
-    before = kernel.proxy.cpu_times()
+    before = run_seconds(kernel.proxy)
     time.sleep(3)
-    after = kernel.proxy.cpu_times()
-    # One tick of the system's clock.
-    assert after.user + after.system - before.user - before.system <= 0.01
+    assert run_seconds(kernel.proxy) - before <= MOST_IDLE_SHARE * 3
 
 
 def test_an_idle_proxy_gives_back_what_large_messages_took(kernel):

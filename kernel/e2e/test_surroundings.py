@@ -90,7 +90,7 @@ def test_an_installation_in_a_path_of_any_name(tmp_path, name):
     environment = virtual_environment(tmp_path / name.replace(":", ";"))
     site = install(tmp_path / name)
     link(environment, site)
-    with started(**spec(tmp_path, environment)) as kernel:
+    with started(**spec(tmp_path, environment), env=without("PYTHONPATH")) as kernel:
         assert kernel.run("import filprofiler; filprofiler.__file__").value == repr(
             str(site / "filprofiler/__init__.py")
         )

@@ -44,8 +44,11 @@ const step = {
   },
 };
 
-/** Builds what has changed. */
-export const buildChecked = () => performAll([step]);
+/** @type {Promise<void> | undefined} */
+let built;
+
+/** Builds what has changed, once: suites that run at the same time share it. */
+export const buildChecked = () => (built ??= performAll([step]));
 
 /**
  * Makes the package whose kernel preloads the checked tracker: a copy of the checkout's, but for the native files.
