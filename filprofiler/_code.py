@@ -1,11 +1,13 @@
 """Runs the code of `%filprofile` and, beneath another magic, of `%%filprofile`, as the cell around it would run it."""
 
 import ast
+import inspect
 import sys
 from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
+from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 _MAGIC_TIMEIT = "<magic-timeit>"
@@ -46,6 +48,13 @@ def is_timed() -> bool:
 def _run(shell: InteractiveShell, source: str, filename: str, line: int, names: dict[str, Any]) -> Any:
     __tracebackhide__ = True
     tree = ast.increment_lineno(shell.compile.ast_parse(source, filename=filename), line - 1)
+    awaits = compile(tree, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT).co_flags & inspect.CO_COROUTINE
+    if awaits:
+        msg = (
+            "code behind %filprofile, or of %%filprofile beneath another magic, can't await, as the notebook's event "
+            "loop is running already. With %%filprofile as the first line of the cell it can."
+        )
+        raise UsageError(msg)
     tree = shell.transform_ast(tree)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(shell.compile(tree, filename, "exec"), names)

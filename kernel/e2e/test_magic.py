@@ -102,6 +102,12 @@ class TestLine:
         result = kernel.run("%filprofile x = = 1")
         assert result.reply["ename"] == "SyntaxError"
 
+    def test_it_says_how_to_profile_what_awaits(self, kernel: Kernel) -> None:
+        result = kernel.run("import asyncio\n%filprofile await asyncio.sleep(0)")
+        assert result.status == "error"
+        assert "With %%filprofile as the first line of the cell it can" in result.text("stderr")
+        assert "SyntaxError" not in result.traceback
+
     def test_nothing_behind_it_is_a_usage_error(self, kernel: Kernel) -> None:
         result = kernel.run("%filprofile --title x")
         assert result.status == "error"
