@@ -149,6 +149,11 @@ export const Report = z.object({
       }),
     ),
   ),
+  /**
+   * The most that was mapped and never touched: addresses that took no memory and that no figure here counts. Absent in reports of
+   * older versions.
+   */
+  untouchedBytes: z.optional(bytes),
   /** Null where it could not be read; absent in reports of older versions. */
   memoryLimit: z.optional(z.nullable(MemoryLimit)),
   /** What the process itself told at the end; absent where it could not, as after its death. */

@@ -297,6 +297,20 @@ export function residentStatement({ peakBytes, residentBeforeBytes, resident }: 
       );
 }
 
+/** Less is not worth a sentence: every program maps a little more than it uses. */
+const WORTH_A_SENTENCE_BYTES = 16 * 2 ** 20;
+
+/** What was mapped beside the peak and took no memory; null where it is next to nothing, or not known. */
+export function untouchedStatement({ untouchedBytes }: Report): string | null {
+  if (untouchedBytes === undefined || untouchedBytes < WORTH_A_SENTENCE_BYTES) {
+    return null;
+  }
+  return say(
+    'Up to %1 were mapped and never touched, as libraries do in advance: such addresses take no memory, and no figure here counts them.',
+    formatBytes(untouchedBytes),
+  );
+}
+
 /** Smaller variables are not named beside a part of the peak. */
 const SMALLEST_NAMED_SHARE = 0.05;
 const MOST_NAMED = 3;

@@ -32,6 +32,7 @@ const SNAPSHOT: Snapshot = {
   codes: { filename: ['/tmp/cell.py'], qualifiedName: ['<module>'], firstLine: Int32Array.of(1), kind: ['python'] },
   degradations: [],
   consistent: true,
+  mostUntouchedBytes: 0,
   ownBytes: 0,
 };
 

@@ -219,6 +219,7 @@ class Segment : public Napi::ObjectWrap<Segment> {
       result.Set("codes", codes_js(env, copy.codes));
       result.Set("degradations", degradations(env, copy.degradations));
       result.Set("ownBytes", static_cast<double>(copy.own_bytes));
+      result.Set("mostUntouchedBytes", static_cast<double>(copy.most_untouched_bytes));
       result.Set("consistent", copy.consistent);
       return result;
     });

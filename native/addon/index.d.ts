@@ -110,6 +110,8 @@ export interface Snapshot extends Counters {
   readonly degradations: readonly Degradation[];
   /** Resident memory of the tracker's own tables at the end of tracking; 0 if it was not measured, as for peaks below 1 MiB. */
   readonly ownBytes: number;
+  /** The most that was mapped and not touched, so that it took no memory and did not count. */
+  readonly mostUntouchedBytes: number;
   /** False if the process changed the ledger faster than it could be read (live snapshots only): sums may be off by single events. */
   readonly consistent: boolean;
 }

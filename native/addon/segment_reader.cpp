@@ -170,6 +170,7 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   to.pid = live.pid;
   to.python_version_hex = live.python_version_hex;
   to.own_bytes = live.own_bytes.load(std::memory_order_relaxed);
+  to.most_untouched_bytes = live.most_untouched_bytes.load(std::memory_order_relaxed);
   to.degradations = live.degradations.load(std::memory_order_relaxed);
   const std::uint64_t ended = live.ended_nanoseconds.load(std::memory_order_relaxed);
   to.began_seconds = seconds(live.began_nanoseconds.load(std::memory_order_relaxed));

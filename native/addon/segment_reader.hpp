@@ -29,6 +29,7 @@ struct Snapshot {
   double ended_seconds;
   std::uint32_t degradations;
   std::uint64_t own_bytes;
+  std::int64_t most_untouched_bytes;
   bool consistent;
   /// The last allocation that failed; `count` is 0 if none has.
   struct {

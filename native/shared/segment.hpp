@@ -23,7 +23,7 @@ namespace fil::segment {
 /// "FILMEM01" as little-endian bytes.
 inline constexpr std::uint64_t magic = 0x31304d454d4c4946;
 /// Raised with every change of this header. Writer and reader refuse another version.
-inline constexpr std::uint32_t layout_version = 4;
+inline constexpr std::uint32_t layout_version = 5;
 
 // Capacities of a segment at scale 0. With little address space a tracker uses a part of it: at scale n, 1 / 2^n of
 // each.
@@ -133,6 +133,8 @@ struct Header {
 
   /// Memory of the tracker's own tables at the end of the session, resident; 0 if it was not measured.
   std::atomic<std::uint64_t> own_bytes;
+  /// The most that was mapped and not touched, so that it took no memory and did not count.
+  std::atomic<std::int64_t> most_untouched_bytes;
 
   /// The ledger's totals, on a cache line of their own.
   alignas(64) std::atomic<std::int64_t> current_bytes;

@@ -46,6 +46,7 @@ void CallTree::reset(const ExclusiveGuard& guard) {
   header.string_bytes.store(0, std::memory_order_relaxed);
   header.current_bytes.store(0, std::memory_order_relaxed);
   header.peak_bytes.store(0, std::memory_order_relaxed);
+  header.most_untouched_bytes.store(0, std::memory_order_relaxed);
   // Above the 0 of a fresh site, so that its first event saves the 0 that it held at the "peak" of nothing.
   header.generation.store(1, std::memory_order_relaxed);
   header.peak_generation.store(1, std::memory_order_relaxed);

@@ -9,6 +9,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <atomic>
+
 #include "errno_kept.hpp"
 
 namespace fil {
@@ -46,6 +48,19 @@ bool cut_off(const char* prefix, char (&path)[Mapping::name_capacity]) {
   return true;
 }
 
+/// Odd, from a device and an inode (or a number) on it; different ones clash once in 2^63 pairs.
+SharedObject object_of(std::uint64_t device, std::uint64_t inode) {
+  std::uint64_t mixed = (device * 0x9e37'79b9'7f4a'7c15U) ^ inode;
+  mixed = (mixed ^ (mixed >> 32)) * 0xd6e8'feb8'6659'fd93U;
+  return (mixed ^ (mixed >> 32)) | 1U;
+}
+
+/// Even, another for each anonymous mapping: it can be mapped twice by mremap only.
+SharedObject unnamed_object() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(2, std::memory_order_relaxed) + 2;
+}
+
 bool is_dev_zero(const struct stat& file) {
   return S_ISCHR(file.st_mode) && major(file.st_rdev) == 1 && minor(file.st_rdev) == 5;
 }
@@ -65,8 +80,10 @@ bool describe(const MapCall& call, Mapping& to) {
     is_memory = is_dev_zero(file);
   }
   if (is_memory) {
+    const bool is_filled_at_once = (call.flags & (MAP_POPULATE | MAP_LOCKED)) != 0;
     to.kind = is_shared ? segment::CodeKind::shared_memory : segment::CodeKind::python;
-    to.counting = counting_of(call, false);
+    to.counting = counting_of(call, !is_shared && !is_filled_at_once && call.length >= least_reservation_bytes);
+    to.object = is_shared ? unnamed_object() : 0;
     return true;
   }
   if (!S_ISREG(file.st_mode)) {
@@ -80,6 +97,8 @@ bool describe(const MapCall& call, Mapping& to) {
     to.kind = segment::CodeKind::shared_memory;
     // Beyond the end there is no memory yet; the program may make it grow.
     to.counting = counting_of(call, mapped_end > end);
+    to.object = object_of(file.st_dev, file.st_ino);
+    to.offset = static_cast<std::uint64_t>(call.offset);
     return true;
   }
   to.kind = segment::CodeKind::mapped_file;
@@ -96,6 +115,8 @@ bool describe_shared_segment(int identifier, Mapping& to, std::size_t& bytes) {
   bytes = info.shm_segsz;
   to.kind = segment::CodeKind::shared_memory;
   to.counting = Counting::whole;
+  // System V segments have no device; their numbers are those of the machine.
+  to.object = object_of(0, static_cast<std::uint64_t>(identifier));
   snprintf(to.name, sizeof(to.name), "System V segment %d", identifier);
   return true;
 }

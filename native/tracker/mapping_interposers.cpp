@@ -66,8 +66,9 @@ void* remap(void* address, std::size_t old_length, std::size_t length, int flags
     return moved;
   }
   if ((flags & mremap_dontunmap) != 0) {
-    tracker.not_unmapped(nesting, session, address, old_length,
-                         Mappings::Before{before.site, Counting::resident, old_length});
+    Mappings::Before left = before;
+    left.counting = Counting::resident;
+    tracker.not_unmapped(nesting, session, address, old_length, left);
   }
   tracker.remapped(nesting, session, moved, length, before);
   return moved;
@@ -140,6 +141,13 @@ FIL_EXPORT int mprotect(void* address, size_t length, int protection) {
 }
 
 FIL_EXPORT int madvise(void* address, size_t length, int advice) {
+  if (tracking() && fil::gives_pages_back(advice)) {
+    const std::uint32_t session = fil::session_now();
+    const fil::Nesting nesting;
+    if (nesting.is_outermost()) {
+      fil::tracker.measure(nesting, session, address, fil::whole_pages(length));
+    }
+  }
   const int result = real.madvise(address, length, advice);
   if (tracking() && result == 0 && fil::gives_pages_back(advice)) {
     const std::uint32_t session = fil::session_now();

@@ -1,5 +1,6 @@
 #include "mappings.hpp"
 
+#include "mapping.hpp"
 #include "residency.hpp"
 #include "system.hpp"
 
@@ -29,47 +30,143 @@ void Mappings::measure(const ExclusiveGuard& guard, Ledger& ledger, Range& range
   }
 }
 
-bool Mappings::map(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes, SiteId site,
-                   Counting counting) {
-  ranges_.remove(guard, start, bytes, [&](const Range& gone) { ledger.release(guard, gone.site, gone.counted); });
-  Range range{start, start + bytes, 0, site, counting};
-  if (counting == Counting::whole) {
-    range.counted = range.bytes();
+void Mappings::begin_to_measure(const ExclusiveGuard& guard, Ledger& ledger, Range& range) {
+  range.counting = Counting::resident;
+  ++measured_ranges_;
+  measure(guard, ledger, range);
+}
+
+bool Mappings::map(const ExclusiveGuard& guard, Ledger& ledger, Range range) {
+  forget(guard, ledger, range.start, range.end - range.start, nullptr);
+  if (range.object == 0) {
+    return map_part(guard, ledger, range);
   }
-  if (!ranges_.insert(guard, range)) {
-    return false;
-  }
-  if (counting == Counting::whole) {
-    ledger.allocate(guard, site, range.counted);
-  } else if (counting == Counting::resident) {
-    ++measured_ranges_;
-    measure(guard, ledger, *ranges_.find(guard, start));
+  // Of what is mapped already the pieces are entered as such, between them what is new.
+  while (range.start < range.end) {
+    const std::uint64_t end = range.offset + (range.end - range.start);
+    std::uint64_t twin_from = end;
+    std::uint64_t twin_to = end;
+    ranges_.for_each(guard, [&](const Range& other) {
+      const std::uint64_t other_end = other.offset + (other.end - other.start);
+      if (other.object != range.object || other.counting == Counting::counted_elsewhere || other_end <= range.offset ||
+          other.offset >= twin_from) {
+        return;
+      }
+      twin_from = other.offset > range.offset ? other.offset : range.offset;
+      twin_to = other_end < end ? other_end : end;
+    });
+    Range next = range;
+    next.end = range.start + ((twin_from > range.offset ? twin_from : twin_to) - range.offset);
+    if (twin_from == range.offset && twin_to > twin_from) {
+      next.counting = Counting::counted_elsewhere;
+      ++twins_;
+    }
+    if (!map_part(guard, ledger, next)) {
+      return false;
+    }
+    range.offset += next.end - range.start;
+    range.start = next.end;
   }
   return true;
 }
 
-Mappings::Before Mappings::unmap(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
-  ranges_.each(guard, start, bytes, [&](Range& range) {
-    if (range.counting == Counting::resident) {
-      measure(guard, ledger, range);
+bool Mappings::map_part(const ExclusiveGuard& guard, Ledger& ledger, Range range) {
+  range.counted = range.counting == Counting::whole ? range.bytes() : 0;
+  if (!ranges_.insert(guard, range)) {
+    return false;
+  }
+  if (range.counting == Counting::whole) {
+    ledger.allocate(guard, range.site, range.counted);
+  } else if (range.counting == Counting::resident) {
+    begin_to_measure(guard, ledger, *ranges_.find(guard, range.start));
+  }
+  return true;
+}
+
+/// Where shared memory that counted was unmapped, what else has it mapped counts from now on.
+void Mappings::count_instead_of(const ExclusiveGuard& guard, Ledger& ledger, const Range& gone) {
+  const std::uint64_t gone_end = gone.offset + (gone.end - gone.start);
+  std::uint64_t from = gone.offset;
+  while (from < gone_end) {
+    // The first piece that has the byte `from` mapped, or the next one after it.
+    const Range* twin = nullptr;
+    ranges_.for_each(guard, [&](const Range& other) {
+      if (other.object == gone.object && other.counting == Counting::counted_elsewhere && other.offset < gone_end &&
+          other.offset + (other.end - other.start) > from && (twin == nullptr || other.offset < twin->offset)) {
+        twin = &other;
+      }
+    });
+    if (twin == nullptr) {
+      return;
     }
-  });
-  Before before;
-  ranges_.remove(guard, start, bytes, [&](const Range& gone) {
-    if (!before.known()) {
-      before = Before{gone.site, gone.counting, gone.end - gone.start};
+    const std::uint64_t twin_end = twin->offset + (twin->end - twin->start);
+    const std::uint64_t piece_from = twin->offset > from ? twin->offset : from;
+    const std::uint64_t piece_to = twin_end < gone_end ? twin_end : gone_end;
+    const std::uintptr_t address = twin->start + (piece_from - twin->offset);
+    // Where there is no room for the pieces, all of the twin counts.
+    ranges_.isolate(guard, address, piece_to - piece_from);
+    if (Range* piece = ranges_.find(guard, address)) {
+      piece->counting = Counting::whole;
+      set_counted(guard, ledger, *piece, piece->bytes());
     }
-    ledger.release(guard, gone.site, gone.counted);
-  });
+    from = piece_to;
+  }
+}
+
+/// Removes ranges. Each that counted shared memory leaves it to another, if there is one.
+void Mappings::forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes,
+                      Before* first) {
+  constexpr std::size_t most_pieces = 16;
+  Range shared[most_pieces];
+  std::size_t pieces = 0;
+  do {
+    pieces = 0;
+    std::uintptr_t end = start;
+    ranges_.each(guard, start, bytes, [&](const Range& range) {
+      if (twins_ != 0 && range.object != 0 && range.counting != Counting::counted_elsewhere && pieces < most_pieces) {
+        shared[pieces++] = range;
+        end = range.end;
+      }
+    });
+    // As many at once as there is room for their notes.
+    const std::size_t part = pieces == most_pieces && end < start + bytes ? end - start : bytes;
+    for (std::size_t i = 0; i < pieces; ++i) {
+      const std::uintptr_t from = shared[i].start > start ? shared[i].start : start;
+      const std::uintptr_t to = shared[i].end < start + part ? shared[i].end : start + part;
+      shared[i].offset += from - shared[i].start;
+      shared[i].start = from;
+      shared[i].end = to;
+    }
+    ranges_.remove(guard, start, part, [&](const Range& gone) {
+      if (first != nullptr && !first->known()) {
+        *first = Before{gone.site, gone.counting, gone.end - gone.start, gone.is_file, gone.object, gone.offset};
+      }
+      ledger.release(guard, gone.site, gone.counted);
+    });
+    for (std::size_t i = 0; i < pieces; ++i) {
+      count_instead_of(guard, ledger, shared[i]);
+    }
+    start += part;
+    bytes -= part;
+  } while (bytes != 0);
   if (ranges_.empty()) {
     measured_ranges_ = 0;
+    twins_ = 0;
   }
+}
+
+Mappings::Before Mappings::unmap(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
+  measure_part(guard, ledger, start, bytes);
+  Before before;
+  forget(guard, ledger, start, bytes, &before);
   return before;
 }
 
 Mappings::Before Mappings::at(const ExclusiveGuard& guard, std::uintptr_t address) {
   const Range* range = ranges_.find(guard, address);
-  return range == nullptr ? Before{} : Before{range->site, range->counting, range->end - address};
+  return range == nullptr ? Before{}
+                          : Before{range->site,    range->counting, range->end - address,
+                                   range->is_file, range->object,   range->offset + (address - range->start)};
 }
 
 void Mappings::made_accessible(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
@@ -81,13 +178,13 @@ void Mappings::made_accessible(const ExclusiveGuard& guard, Ledger& ledger, std:
   }
   ranges_.isolate(guard, start, bytes);
   ranges_.each(guard, start, bytes, [&](Range& range) {
-    if (range.counting == Counting::whole_once_accessible) {
+    const bool is_large = range.bytes() >= static_cast<std::int64_t>(least_reservation_bytes) && range.object == 0;
+    if (range.counting == Counting::resident_once_accessible ||
+        (range.counting == Counting::whole_once_accessible && is_large)) {
+      begin_to_measure(guard, ledger, range);
+    } else if (range.counting == Counting::whole_once_accessible) {
       range.counting = Counting::whole;
       set_counted(guard, ledger, range, range.bytes());
-    } else if (range.counting == Counting::resident_once_accessible) {
-      range.counting = Counting::resident;
-      ++measured_ranges_;
-      measure(guard, ledger, range);
     }
   });
 }
@@ -95,8 +192,8 @@ void Mappings::made_accessible(const ExclusiveGuard& guard, Ledger& ledger, std:
 void Mappings::pages_given_back(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
   ranges_.each(guard, start, bytes, [&](Range& range) {
     if (range.counting == Counting::whole) {
-      range.counting = Counting::resident;
-      ++measured_ranges_;
+      begin_to_measure(guard, ledger, range);
+    } else if (range.counting == Counting::resident) {
       measure(guard, ledger, range);
     }
   });
@@ -123,9 +220,18 @@ void Mappings::measure_all(const ExclusiveGuard& guard, Ledger& ledger) {
   }
 }
 
+void Mappings::measure_part(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
+  ranges_.each(guard, start, bytes, [&](Range& range) {
+    if (range.counting == Counting::resident) {
+      measure(guard, ledger, range);
+    }
+  });
+}
+
 void Mappings::clear(const ExclusiveGuard& guard) {
   ranges_.clear(guard);
   measured_ranges_ = 0;
+  twins_ = 0;
   next_measuring_nanoseconds_ = 0;
 }
 

@@ -20,15 +20,18 @@ class Mappings {
     Counting counting = Counting::whole;
     /// Of the mapping, from the address that was asked for.
     std::size_t bytes = 0;
+    bool is_file = false;
+    SharedObject object = 0;
+    std::uint64_t offset = 0;
 
     bool known() const { return site != SiteId::root; }
   };
 
   bool empty() const { return ranges_.empty(); }
 
-  /// Enters a mapping in place of whatever was there. False if there was no memory for the entry: it does not count.
-  bool map(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes, SiteId site,
-           Counting counting);
+  /// Enters a mapping in place of whatever was there; `counted` is ignored. False if there was no memory for the entry:
+  /// it does not count. Of shared memory that is mapped already only what is not mapped yet counts.
+  bool map(const ExclusiveGuard& guard, Ledger& ledger, Range range);
 
   /// Before the memory is given back. Returns the first mapping that had a part of it.
   Before unmap(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
@@ -50,6 +53,16 @@ class Mappings {
   void measure_now_and_then(const ExclusiveGuard& guard, Ledger& ledger);
   void measure_all(const ExclusiveGuard& guard, Ledger& ledger);
 
+  /// The ranges that have a part of these `bytes`.
+  void measure_part(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
+
+  /// What is mapped and was not touched when it was measured last, so that it takes no memory and does not count.
+  std::int64_t untouched_bytes(const ExclusiveGuard& guard) const {
+    std::int64_t bytes = 0;
+    ranges_.for_each(guard, [&](const Range& range) { bytes += range.untouched_bytes(); });
+    return bytes;
+  }
+
   /// Calls `visit(const Range&)` for each.
   template <class Visit>
   void for_each(const ExclusiveGuard& guard, Visit visit) const {
@@ -66,10 +79,16 @@ class Mappings {
  private:
   static void set_counted(const ExclusiveGuard& guard, Ledger& ledger, Range& range, std::int64_t bytes);
   static void measure(const ExclusiveGuard& guard, Ledger& ledger, Range& range);
+  void begin_to_measure(const ExclusiveGuard& guard, Ledger& ledger, Range& range);
+  bool map_part(const ExclusiveGuard& guard, Ledger& ledger, Range range);
+  void count_instead_of(const ExclusiveGuard& guard, Ledger& ledger, const Range& gone);
+  void forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes, Before* first);
 
   RangeMap ranges_;
   /// How many of them count as `resident`; pieces of one included, so it can only be too high by pieces that are gone.
   std::size_t measured_ranges_ = 0;
+  /// Ranges that were entered as `counted_elsewhere` since there was none.
+  std::size_t twins_ = 0;
   std::uint64_t next_measuring_nanoseconds_ = 0;
 };
 

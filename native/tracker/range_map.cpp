@@ -59,6 +59,7 @@ void RangeMap::erase_at(std::size_t index) {
 Range RangeMap::part(const Range& of, std::uintptr_t from, std::uintptr_t to) {
   Range part = of;
   part.start = from > of.start ? from : of.start;
+  part.offset = of.offset + (part.start - of.start);
   part.end = to < of.end ? to : of.end;
   if (part.start >= part.end) {
     part.start = part.end;

@@ -21,11 +21,16 @@ enum class Counting : std::uint8_t {
   whole_once_accessible,
   /// ... or `resident`.
   resident_once_accessible,
+  /// Nothing, as another range counts the same shared memory; once that one is gone, `whole`.
+  counted_elsewhere,
 };
 
 constexpr bool never_accessible(Counting counting) {
   return counting == Counting::whole_once_accessible || counting == Counting::resident_once_accessible;
 }
+
+/// Shared memory that can be mapped more than once, as a number of its own; 0 for memory that can't be.
+using SharedObject = std::uint64_t;
 
 /// Invariant: start < end; 0 <= counted <= end - start; counted is end - start for `whole`, 0 if never accessible.
 struct Range {
@@ -35,8 +40,17 @@ struct Range {
   std::int64_t counted;
   SiteId site;
   Counting counting;
+  /// Whether its pages are those of a file.
+  bool is_file = false;
+  /// What is mapped, and from which byte on.
+  SharedObject object = 0;
+  std::uint64_t offset = 0;
 
   std::int64_t bytes() const { return static_cast<std::int64_t>(end - start); }
+  /// What was mapped and takes no memory, as it was never touched.
+  std::int64_t untouched_bytes() const {
+    return is_file || counting == Counting::counted_elsewhere ? 0 : bytes() - counted;
+  }
 };
 
 /// Disjoint address ranges, sorted. Insertion moves what lies behind: mappings are few and each costs a system call

@@ -37,6 +37,13 @@ std::uint32_t scale_for(std::size_t address_space) {
   return scale;
 }
 
+/// A mapping that has moved, or was not unmapped after all.
+Range range_of(const void* address, std::size_t bytes, SiteId site, const Mappings::Before& before) {
+  const auto start = reinterpret_cast<std::uintptr_t>(address);
+  const Counting counting = before.counting == Counting::counted_elsewhere ? Counting::whole : before.counting;
+  return Range{start, start + bytes, 0, site, counting, before.is_file, before.object, before.offset};
+}
+
 /// Sessions that held less are over too soon to measure our own tables.
 constexpr std::int64_t worth_measuring_ourselves = 1 << 20;
 
@@ -333,10 +340,18 @@ void Tracker::in_session(std::uint32_t session, Action action) {
   }
 }
 
-void Tracker::enter_mapping(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site,
-                            Counting counting) {
-  if (!mappings_.map(guard, ledger_, reinterpret_cast<std::uintptr_t>(address), bytes, site, counting)) {
+void Tracker::enter_mapping(const ExclusiveGuard& guard, const Range& range) {
+  if (!mappings_.map(guard, ledger_, range)) {
     tree_.degrade(segment::Degradation::tracker_memory_exhausted);
+  }
+  if (range.counting == Counting::whole) {
+    return;
+  }
+  // Told at once, as the process can die: what is measured later can only be less.
+  const std::int64_t untouched = mappings_.untouched_bytes(guard);
+  segment::Header& header = view_.header();
+  if (untouched > header.most_untouched_bytes.load(std::memory_order_relaxed)) {
+    header.most_untouched_bytes.store(untouched, std::memory_order_relaxed);
   }
 }
 
@@ -347,7 +362,9 @@ void Tracker::mapped(const Nesting&, std::uint32_t session, const void* address,
     if (mapping.kind != segment::CodeKind::python) {
       site = tree_.mapping_site(guard, site, mapping.kind, mapping.name);
     }
-    enter_mapping(guard, address, bytes, site, mapping.counting);
+    const auto start = reinterpret_cast<std::uintptr_t>(address);
+    enter_mapping(guard, Range{start, start + bytes, 0, site, mapping.counting,
+                               mapping.kind == segment::CodeKind::mapped_file, mapping.object, mapping.offset});
   });
 }
 
@@ -371,14 +388,14 @@ void Tracker::remapped(const Nesting&, std::uint32_t session, const void* addres
                        Mappings::Before before) {
   in_session(session, [&](const ExclusiveGuard& guard, const Thread& thread) {
     const SiteId site = tree_.moved_mapping_site(guard, site_of(guard, thread), before.site);
-    enter_mapping(guard, address, bytes, site, before.counting);
+    enter_mapping(guard, range_of(address, bytes, site, before));
   });
 }
 
 void Tracker::not_unmapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes,
                            Mappings::Before before) {
   in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
-    enter_mapping(guard, address, bytes, before.site, before.counting);
+    enter_mapping(guard, range_of(address, bytes, before.site, before));
   });
 }
 
@@ -391,6 +408,12 @@ void Tracker::protected_anew(const Nesting&, std::uint32_t session, const void* 
     } else {
       mappings_.pages_given_back(guard, ledger_, start, bytes);
     }
+  });
+}
+
+void Tracker::measure(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes) {
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
+    mappings_.measure_part(guard, ledger_, reinterpret_cast<std::uintptr_t>(address), bytes);
   });
 }
 

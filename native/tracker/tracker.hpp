@@ -84,6 +84,8 @@ class Tracker {
   /// After mprotect.
   void protected_anew(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
                       bool is_accessible);
+  /// Before madvise: pages that are about to be given back may have been touched since they were measured last.
+  void measure(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
   /// After madvise, with an advice that gives pages back.
   void pages_given_back(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
   void code_died(const void* code);
@@ -131,8 +133,7 @@ class Tracker {
   std::uint64_t own_bytes(const ExclusiveGuard& guard) const;
   template <class Action>
   void in_session(std::uint32_t session, Action action);
-  void enter_mapping(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site,
-                     Counting counting);
+  void enter_mapping(const ExclusiveGuard& guard, const Range& range);
   // The checked build's.
   void audit_stack(const ExclusiveGuard& guard, const Thread& thread, const python::CallStack& stack, SiteId found);
   void audit_session(const ExclusiveGuard& guard) const;

@@ -8,6 +8,7 @@ import {
   namedHolders,
   pruningStatement,
   residentStatement,
+  untouchedStatement,
   splitPeak,
   topLines,
 } from '../summary.js';
@@ -190,5 +191,10 @@ describe('the peak beside resident memory', () => {
     expect(residentStatement(reportWith(175, false))).toMatch(/grew by about 125.0 MiB .* of what was sampled/);
     expect(residentStatement({ ...reportWith(175), resident: null })).toBeNull();
     expect(residentStatement(fixture('small'))).toBeNull();
+    expect(untouchedStatement({ ...reportWith(175), untouchedBytes: 64 * 2 ** 20 })).toMatch(
+      /^Up to 64\.0 MiB were mapped and never touched/,
+    );
+    expect(untouchedStatement({ ...reportWith(175), untouchedBytes: 2 ** 20 })).toBeNull();
+    expect(untouchedStatement(reportWith(175))).toBeNull();
   });
 });

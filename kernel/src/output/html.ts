@@ -8,7 +8,7 @@ import { at } from '../../../schema/columns.js';
 import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines } from '../../../schema/summary.js';
+import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines, untouchedStatement } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
 const MOST_LINES = 10;
@@ -28,7 +28,7 @@ export function toStaticHtml(report: Report): string {
   const lines = headline(report).map((phrases) => `<div>${phrases.map(phraseHtml).join('')}</div>`);
   const pruned = pruningStatement(report);
   const resident = residentStatement(report);
-  const remarks = [...report.notes.map((note) => note.text), ...[resident, pruned].filter((statement) => statement !== null)];
+  const remarks = [...report.notes.map((note) => note.text), ...[resident, untouchedStatement(report), pruned].filter((statement) => statement !== null)];
   const facts = findings(report)
     .slice(0, MOST_FINDINGS)
     .map(({ statement, advice, evidence }) => findingHtml(statement, `${advice} ${evidence}`));

@@ -114,6 +114,7 @@ export class ReportSource {
         startedAt: context.startedAt.toISOString(),
         durationSeconds: Math.max(0, context.durationSeconds),
         timeline: context.timeline,
+        untouchedBytes: Math.max(0, snapshot.mostUntouchedBytes),
         notes: notesOf(snapshot, context.outcome),
         producer: context.producer,
       },

@@ -15,4 +15,5 @@ export type Snapshot = Pick<
   | 'codes'
   | 'degradations'
   | 'consistent'
+  | 'mostUntouchedBytes'
 >;

@@ -116,5 +116,5 @@ test('the small fixture, which was made by hand, is what this code makes of its 
     '    /home/me/helpers.py:12 (load) 52428800 52428800',
   ]);
   // As it was made before reports had a limit.
-  expect(report).toEqual({ ...small, memoryLimit: null });
+  expect(report).toEqual({ ...small, memoryLimit: null, untouchedBytes: 0 });
 });

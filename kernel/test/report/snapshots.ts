@@ -83,6 +83,7 @@ export function snapshotOfColumns(columns: {
     failure: null,
     degradations: [],
     consistent: true,
+    mostUntouchedBytes: 0,
   };
 }
 

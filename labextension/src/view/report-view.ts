@@ -4,7 +4,7 @@
 import type { Frame } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { reportText } from '../../../schema/report-text.js';
-import { pruningStatement, residentStatement } from '../../../schema/summary.js';
+import { pruningStatement, residentStatement, untouchedStatement } from '../../../schema/summary.js';
 import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
@@ -373,7 +373,7 @@ function remarks(report: Report): HTMLElement[] {
   const notes = report.notes.map(({ code, text }) =>
     element('p', { class: 'fil-note', attributes: { 'data-code': code } }, say(text)),
   );
-  const details = [pruningStatement(report), residentStatement(report)]
+  const details = [pruningStatement(report), residentStatement(report), untouchedStatement(report)]
     .filter((statement) => statement !== null)
     .map((statement) => element('p', { class: 'fil-pruned' }, statement));
   const left =

@@ -112,6 +112,8 @@ class Run:
     current: int
     degradations: list[str]
     site_count: int
+    untouched: int
+    """The most that was mapped and not touched."""
     own_bytes: int
     """Resident memory of the tracker's own tables at the end."""
     sites: list[Site] = field(repr=False)
@@ -204,6 +206,7 @@ def run(python: str, tmp_path: Path) -> RunTracked:
             current=int(figures["currentBytes"]),
             degradations=figures["degradations"],
             site_count=int(figures["siteCount"]),
+            untouched=int(figures["mostUntouchedBytes"]),
             own_bytes=int(figures["ownBytes"]),
             sites=sites,
             marks=frozenset(marks.read_text().splitlines() if marks.exists() else ()),
