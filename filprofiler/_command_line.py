@@ -15,7 +15,7 @@ from filprofiler._python_arguments import Program, UnknownOptionError, find_prog
 from filprofiler._sizes import parse_size
 
 DEFAULT_OUTPUT = "fil-result"
-READING_COMMANDS = ("report", "diff", "export", "serve")
+READING_COMMANDS = ("report", "diff", "export", "serve", "recover")
 """What kernel/src/commands does."""
 
 DESCRIPTION = """\
@@ -33,6 +33,8 @@ commands:
   diff BEFORE AFTER   compare two reports: what holds more, what less
   export REPORT       write a report in the format of speedscope, pprof or flamegraph tools, or as a table
   serve [DIR]         show reports in the browser of another machine
+  recover DIR         make the reports of programs that were killed together with Fil, as in a container, from what
+                      --keep-state DIR has kept
 REPORT is a directory that was written here, or the profile.json in it. `fil-profile COMMAND --help` says more.
 
 before:                           after:
@@ -54,8 +56,8 @@ held more, and names the lines that did. For tests: @pytest.mark.limit_memory("1
 In Jupyter, choose the kernel "Python 3 with Fil" and write %%filprofile above a cell.
 
 exit status:
-  the program's own; 54 if it succeeded but held more than --max-peak; 1 if it could not be started; 2 if the command
-  line is wrong or DIR can't be written.
+  the program's own; 53 if it ran out of memory; 54 if it succeeded but held more than --max-peak; 1 if it could not be
+  started; 2 if the command line is wrong or DIR can't be written.
 """
 
 
@@ -78,9 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fil-profile",
         usage=(
-            "fil-profile [options] run [--max-peak SIZE] PROGRAM [arguments]\n"
+            "fil-profile [options] run [--max-peak SIZE] [--keep-state DIR] PROGRAM [arguments]\n"
             "       fil-profile [options] python [arguments]\n"
-            "       fil-profile report|diff|export|serve [arguments]"
+            "       fil-profile report|diff|export|serve|recover [arguments]"
         ),
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -120,6 +122,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_size,
         help="with run: most memory that the program may hold, as 2GiB, 500MB or a number of bytes",
     )
+    parser.add_argument(
+        "--keep-state",
+        metavar="DIR",
+        help="keep the profile's state in DIR while the program runs, about 70 MiB: if the whole container is killed, "
+        "`fil-profile recover DIR` makes the report",
+    )
     parser.add_argument("--version", action="store_true", help="show the version and end")
     parser.add_argument("--license", action="store_true", help="show the license and end")
     parser.add_argument("command", nargs="?", choices=("run", "python", *READING_COMMANDS), help=argparse.SUPPRESS)
@@ -142,13 +150,15 @@ def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoRe
             parser.print_help()
             sys.exit(0)
         _check_program(parser, python_arguments)
-        node_arguments += ["--track-program", "--output", _checked_output(parser, options.output)]
+        node_arguments += ["--track-program", "--output", _checked_directory(parser, "-o", options.output)]
         if options.max_peak is not None:
             node_arguments += ["--max-peak", str(options.max_peak)]
+    if options.keep_state is not None:
+        _checked_directory(parser, "--keep-state", options.keep_state)
     try:
         check_python()
         check_bundle()
-        node_arguments += node_options(disabled=options.disable_oom_detection)
+        node_arguments += node_options(disabled=options.disable_oom_detection, keep_state=options.keep_state)
         launch(python_arguments, node_arguments=node_arguments)
     except CannotStart as reason:
         sys.stderr.write(f"=fil-profile= {reason}\n")
@@ -158,25 +168,38 @@ def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoRe
 def _read(options: argparse.Namespace) -> NoReturn:
     try:
         check_bundle()
-        become_node(options.command, *options.arguments)
+        output = ["--output", options.output] if options.command == "recover" else []
+        become_node(options.command, *output, *options.arguments)
     except CannotStart as reason:
         sys.stderr.write(f"=fil-profile= {reason}\n")
         sys.exit(1)
 
 
 def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """`run --max-peak SIZE PROGRAM`: ours stand before what follows `python`, which knows none of that name."""
+    """`run --max-peak SIZE PROGRAM`: ours stand before what follows `python`, which knows none of their names."""
     arguments: list[str] = options.arguments
-    while arguments[:1] == ["--max-peak"] or (arguments[:1] and arguments[0].startswith("--max-peak=")):
-        name, equals, value = arguments.pop(0).partition("=")
+    while arguments:
+        name, equals, value = arguments[0].partition("=")
+        if name not in _RUN_OPTIONS:
+            return
+        del arguments[0]
         if not equals:
             if not arguments:
-                parser.error(f"run: {name} needs an amount of memory, as in {name} 2GiB")
+                parser.error(f"run: {name} needs {_RUN_OPTIONS[name]}")
             value = arguments.pop(0)
+        if name == "--keep-state":
+            options.keep_state = value
+            continue
         try:
             options.max_peak = parse_size(value)
         except ValueError as problem:
             parser.error(f"run: {name}: {problem}")
+
+
+_RUN_OPTIONS = {
+    "--max-peak": "an amount of memory, as in --max-peak 2GiB",
+    "--keep-state": "a directory, as in --keep-state /var/tmp/fil",
+}
 
 
 def _size(text: str) -> int:
@@ -209,17 +232,20 @@ def _interpreter_options() -> tuple[str, ...]:
     return ourselves.options if ourselves is not None and ourselves.kind == "module" else ()
 
 
-def _checked_output(parser: argparse.ArgumentParser, output: str) -> str:
+def _checked_directory(parser: argparse.ArgumentParser, option: str, directory: str) -> str:
     """The directory, if it can be written or made: nobody wants to learn at the end of a long run that it can't."""
     try:
-        output.encode()
+        directory.encode()
     except UnicodeEncodeError:
-        parser.error(f"-o {output!r}: the name is not valid UTF-8; choose another")
+        parser.error(f"{option} {directory!r}: the name is not valid UTF-8; choose another")
+    purpose = "reports" if option == "-o" else "the profile's state"
     try:
-        _try_directory(Path(output).absolute())
+        _try_directory(Path(directory).absolute())
     except OSError as error:
-        parser.error(f"-o {output}: reports can't be written there: {error.strerror}; choose another directory")
-    return output
+        parser.error(
+            f"{option} {directory}: {purpose} can't be written there: {error.strerror}; choose another directory"
+        )
+    return directory
 
 
 def _try_directory(directory: Path, tries: int = 3) -> None:

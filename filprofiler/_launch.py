@@ -70,6 +70,8 @@ def _become_program(arguments: Sequence[str], segment: int, ready: int) -> NoRet
             environment[b"LD_PRELOAD"] = preload + b":" + others if others else preload
             for name, value in start["environment"].items():
                 environment[name.encode()] = value.encode()
+            if start["segmentPath"] is not None:
+                segment = os.open(start["segmentPath"], os.O_RDWR | os.O_CLOEXEC)
             environment[start["segmentDescriptor"].encode()] = str(segment).encode()
             os.set_inheritable(segment, True)
             os.execve(sys.executable, [sys.executable, *arguments], environment)

@@ -8,13 +8,15 @@ from filprofiler._sizes import parse_size
 HEADROOM = "FIL_MEMORY_HEADROOM"
 LIMIT = "FIL_MEMORY_LIMIT"
 DISABLED = "FIL_DISABLE_OOM_DETECTION"
+KEEP_STATE = "FIL_KEEP_STATE"
 
 
-def node_options(*, disabled: bool = False) -> list[str]:
+def node_options(*, disabled: bool = False, keep_state: str | None = None) -> list[str]:
     """What Fil's program in Node is to be told.
 
     Args:
         disabled: whether nothing is to be done when memory runs out, whatever the environment says.
+        keep_state: the directory in which the state of profiles is kept; None for the environment's.
 
     Raises:
         CannotStart: if a variable is no amount of memory.
@@ -30,4 +32,7 @@ def node_options(*, disabled: bool = False) -> list[str]:
                 raise CannotStart(msg) from problem
     if disabled or os.environ.get(DISABLED, "") not in ("", "0"):
         options.append("--no-memory-action")
+    directory = os.environ.get(KEEP_STATE) if keep_state is None else keep_state
+    if directory:
+        options += ["--keep-state", directory]
     return options

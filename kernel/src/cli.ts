@@ -17,12 +17,14 @@ const program = new Command('fil').description(
 /** Of both that watch over a process. */
 const HEADROOM_OPTION = ['--memory-headroom <bytes>', 'memory that is to be left; 0 for what is usual', '0'] as const;
 const LIMIT_OPTION = ['--memory-limit <bytes>', 'what the processes may hold together; 0 for no limit', '0'] as const;
+const KEEP_OPTION = ['--keep-state <directory>', 'where the state of profiles is kept on disk while they run'] as const;
 const NO_ACTION_OPTION = ['--no-memory-action', 'only tell when memory runs out'] as const;
 
 interface MemoryArguments {
   readonly memoryHeadroom: string;
   readonly memoryLimit: string;
   readonly memoryAction: boolean;
+  readonly keepState?: string;
 }
 
 function memorySettings(options: MemoryArguments): MemorySettings {
@@ -41,10 +43,18 @@ program
   .option(...HEADROOM_OPTION)
   .option(...LIMIT_OPTION)
   .option(...NO_ACTION_OPTION)
+  .option(...KEEP_OPTION)
   .argument('[arguments...]', 'more arguments for ipykernel, after --')
   .action(async (args: readonly string[], options: KernelArguments) => {
     const { runKernel } = await import('./proxy/kernel.js');
-    process.exit(await runKernel({ ...options, arguments: args, memory: memorySettings(options) }));
+    process.exit(
+      await runKernel({
+        ...options,
+        arguments: args,
+        memory: memorySettings(options),
+        keepState: options.keepState ?? null,
+      }),
+    );
   });
 
 interface KernelArguments extends MemoryArguments {
@@ -79,6 +89,7 @@ program
   .option(...HEADROOM_OPTION)
   .option(...LIMIT_OPTION)
   .option(...NO_ACTION_OPTION)
+  .option(...KEEP_OPTION)
   .action(async (options: LaunchArguments) => {
     // What each command needs is loaded for it alone: a program waits for this one.
     const { failToLaunch, launch } = await import('./launcher/launch.js');
@@ -90,6 +101,7 @@ program
       command: JSON.parse(options.command) as string[],
       trackProgram: options.trackProgram === true,
       memory: memorySettings(options),
+      keepState: options.keepState ?? null,
       maxPeakBytes: options.maxPeak === undefined ? null : Number(options.maxPeak),
     }).catch(failToLaunch);
   });

@@ -30,6 +30,14 @@ const NEARLY_NOTHING = 1.5;
 /** Status of Python after an exception that nobody caught. */
 const UNCAUGHT = 1;
 
+/** Why a process was killed from outside, by what was last read of it; undefined if there was memory enough. */
+export function causeIfKilled(figures: MemoryFigures): OutOfMemoryCause | undefined {
+  const { availableBytes, headroomBytes } = figures;
+  return availableBytes !== null && availableBytes < headroomBytes * NEARLY_NOTHING
+    ? causeOf(figures, 'killed-by-system', 'none')
+    : undefined;
+}
+
 export class MemoryMatters {
   readonly #segment: Segment;
   readonly #watch: MemoryWatch;
@@ -106,8 +114,8 @@ export class MemoryMatters {
     if (crashed && failure !== null && Number(process.hrtime.bigint()) / 1e9 - failure.atSeconds <= CRASH_SECONDS) {
       return this.#failedAllocation();
     }
-    if (end.signalNumber === SIGKILL && this.#wasKilledForMemory(figures)) {
-      return causeOf(figures, 'killed-by-system', 'none');
+    if (end.signalNumber === SIGKILL) {
+      return this.#watch.freshOomKills() > 0 ? causeOf(figures, 'killed-by-system', 'none') : causeIfKilled(figures);
     }
     return undefined;
   }
@@ -140,12 +148,6 @@ export class MemoryMatters {
 
   stop(): void {
     this.#watch.stop();
-  }
-
-  #wasKilledForMemory({ availableBytes, headroomBytes }: MemoryFigures): boolean {
-    return (
-      this.#watch.freshOomKills() > 0 || (availableBytes !== null && availableBytes < headroomBytes * NEARLY_NOTHING)
-    );
   }
 }
 

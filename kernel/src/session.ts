@@ -10,6 +10,7 @@ import type { OutOfMemoryCause } from '../../schema/out-of-memory.js';
 import type { Report, ReportOutcome } from '../../schema/report.js';
 import { SMALLEST_LINE_SHARE } from '../../schema/summary.js';
 import type { Segment, Snapshot } from './addon.js';
+import type { KeptState } from './kept-state.js';
 import { memoryLimit } from './memory-limit.js';
 import type { MemoryMatters } from './memory-matters.js';
 import { perform, type ReportOutput } from './report-job.js';
@@ -17,6 +18,7 @@ import { displayableSubject, displayableTitle, type ReportContext, ReportSource 
 import { LiveLines } from './report/live-lines.js';
 import { topLinesText } from './output/text.js';
 import { FOR_A_MESSAGE } from './report/prune.js';
+import { atMoment } from './report/moment.js';
 import { ResidentMemory } from './resident.js';
 import { lineRecords, saveReport, unpackReport } from './stored-report.js';
 import { Timeline } from './timeline.js';
@@ -49,6 +51,8 @@ export interface SessionOptions {
   readonly version: string;
   /** What is known about memory that ran out. */
   readonly memory?: Pick<MemoryMatters, 'begin' | 'causeOfError' | 'setBudget' | 'shortage'>;
+  /** From which a report can be made without us; null if nothing is kept. */
+  readonly state?: Pick<KeptState, 'begin' | 'end'> | null;
 }
 
 export class Session {
@@ -112,16 +116,26 @@ export class Session {
     const { segment, pid, memory } = this.#options;
     memory?.begin(request.limitBytes ?? null);
     const resident = new ResidentMemory(pid);
-    this.#profile = {
-      request,
-      startedAt: new Date(),
-      resident,
-      timeline: new Timeline(() => {
-        resident.sample();
-        return segment.counters();
-      }),
-      liveLines: new LiveLines(segment, this.#cells, this.#workingDirectory),
-    };
+    const startedAt = new Date();
+    const timeline = new Timeline(() => {
+      resident.sample();
+      return segment.counters();
+    });
+    const liveLines = new LiveLines(segment, this.#cells, this.#workingDirectory);
+    this.#profile = { request, startedAt, resident, timeline, liveLines };
+    this.#options.state?.begin(
+      {
+        subject: request.subject,
+        title: request.title,
+        cells: [...this.#cells.values()],
+        workingDirectory: this.#workingDirectory,
+        pythonVersion: this.#hello?.pythonVersion ?? '',
+        residentBeforeBytes: resident.beforeBytes,
+        memoryLimit: memoryLimit(),
+        startedAt: startedAt.toISOString(),
+      },
+      () => ({ resident: resident.soFar(), timeline: timeline.points() }),
+    );
     return { type: 'ok', id: request.id };
   }
 
@@ -173,6 +187,7 @@ export class Session {
     }
     this.#profile?.timeline.stop();
     this.#profile = null;
+    this.#options.state?.end();
   }
 
   /**
@@ -191,6 +206,7 @@ export class Session {
     } finally {
       this.#options.memory?.setBudget(null);
       this.#profile = null;
+      this.#options.state?.end();
     }
   }
 
@@ -251,18 +267,6 @@ export class Session {
       },
     };
   }
-}
-
-/** The snapshot with the bytes of the moment when memory ran out in place of those of the peak. */
-function atMoment(snapshot: Snapshot, outOfMemory: OutOfMemoryCause | undefined): Snapshot {
-  if (outOfMemory === undefined) {
-    return snapshot;
-  }
-  if (outOfMemory.action === 'raised') {
-    // What was held when the allocation failed; the exception has let go of some of it since. Without a mark, the most that was held.
-    return snapshot.failure === null ? snapshot : { ...snapshot, peakSiteBytes: snapshot.failureSiteBytes };
-  }
-  return { ...snapshot, peakSiteBytes: snapshot.currentSiteBytes };
 }
 
 function replyOf(id: number, { bundle, files, filesProblem }: ReportOutput): ControlReply {

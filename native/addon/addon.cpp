@@ -142,7 +142,8 @@ class Segment : public Napi::ObjectWrap<Segment> {
         {InstanceAccessor<&Segment::descriptor>("descriptor"), InstanceMethod<&Segment::counters>("counters"),
          InstanceMethod<&Segment::snapshot>("snapshot"), InstanceMethod<&Segment::codes>("codes"),
          InstanceMethod<&Segment::peak_lines>("peakLines"), InstanceMethod<&Segment::set_budget>("setBudget"),
-         InstanceMethod<&Segment::watch_memory>("watchMemory"), InstanceMethod<&Segment::close>("close")});
+         InstanceMethod<&Segment::watch_memory>("watchMemory"), InstanceMethod<&Segment::last_reading>("lastReading"),
+         InstanceMethod<&Segment::close>("close")});
   }
 
   explicit Segment(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -255,6 +256,11 @@ class Segment : public Napi::ObjectWrap<Segment> {
     return guarded(info.Env(), [&] { return new_memory_watch(info, reader_); });
   }
 
+  Napi::Value last_reading(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guarded(env, [&] { return addon::last_reading(env, reader(env)); });
+  }
+
   Napi::Value close(const Napi::CallbackInfo& info) {
     reader_.reset();
     return info.Env().Undefined();
@@ -279,6 +285,12 @@ Napi::Value why_not_preloaded_into_js(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value is_in_use_js(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env,
+                 [&]() -> Napi::Value { return Napi::Boolean::New(env, is_in_use(info[0].ToString().Utf8Value())); });
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object names = Napi::Object::New(env);
   names.Set("segmentDescriptor", environment::segment_descriptor);
@@ -292,6 +304,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("whyNotPreloadable", Napi::Function::New(env, why_not_preloadable_js, "whyNotPreloadable"));
   exports.Set("whyNotPreloadedInto", Napi::Function::New(env, why_not_preloaded_into_js, "whyNotPreloadedInto"));
   exports.Set("Segment", Segment::define(env));
+  exports.Set("isInUse", Napi::Function::New(env, is_in_use_js, "isInUse"));
   define_supervisor(env, exports);
   exports.Set("releaseResident",
               Napi::Function::New(env, [](const Napi::CallbackInfo&) { release_resident(); }, "releaseResident"));

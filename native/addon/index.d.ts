@@ -191,9 +191,10 @@ export class Segment {
    * Makes a sealed-size, sparse memfd. Throws an Error with the system's reason if there is no memory for it.
    *
    * @param place either the descriptor of an empty memfd that allows sealing, made by another program, to be used instead and ours
-   *   then; or the path of a file to make, which is still there when everybody has died.
-   * @param existing opens the file that a process left, for reading.
-   * @throws {Error} if the file is no segment of this version.
+   *   then; or the path of a file to make, which is still there when everybody has died. It counts as in use until then.
+   * @param existing reads the file that a process left: changes of it are not seen.
+   * @throws {Error} if the file can't be made or read, with the system's reason; or with a sentence, if it is no segment of this
+   *   version, is cut off, or is in use.
    */
   constructor(place?: number | string, existing?: boolean);
   /** Descriptor to pass to the child by `stdio`; close-on-exec in this process. */
@@ -221,9 +222,18 @@ export class Segment {
    * @throws {Error} if the segment is corrupt.
    */
   peakLines(isOwn: Uint8Array, most: number): PeakLines;
+  /** What a watch, of whatever process, has last read; null if there was none. */
+  lastReading(): MemoryFigures | null;
   /** Unmaps and closes. Other calls throw afterwards. */
   close(): void;
 }
+
+/**
+ * Whether the file of a segment belongs to a process that lives.
+ *
+ * @throws {Error} if that can't be known: it can't be opened, or its file system has no locks.
+ */
+export function isInUse(path: string): boolean;
 
 /**
  * Whether a file can be preloaded here: an ELF shared object for this machine with the segment layout of this addon.

@@ -172,6 +172,22 @@ void define_memory_watch(Napi::Env env, Napi::Object exports) {
   exports.Set("readMemory", Napi::Function::New(env, read_memory, "readMemory"));
 }
 
+Napi::Value last_reading(Napi::Env env, const SegmentReader& segment) {
+  const segment::LastReading& last = segment.view().last_reading();
+  if (last.at_nanoseconds.load(std::memory_order_acquire) == 0) {  // pairs with Watcher::note
+    return env.Null();
+  }
+  memory::Figures figures;
+  figures.kind = static_cast<memory::LevelKind>(last.level.load(std::memory_order_relaxed));
+  figures.limit_bytes = last.limit_bytes.load(std::memory_order_relaxed);
+  figures.available_bytes = last.available_bytes.load(std::memory_order_relaxed);
+  figures.headroom_bytes = last.headroom_bytes.load(std::memory_order_relaxed);
+  figures.tracked_bytes = segment.header().current_bytes.load(std::memory_order_relaxed);
+  figures.resident_bytes = last.resident_bytes.load(std::memory_order_relaxed);
+  figures.swapped_bytes = last.swapped_bytes.load(std::memory_order_relaxed);
+  return object_of(env, figures);
+}
+
 Napi::Value new_memory_watch(const Napi::CallbackInfo& info, std::shared_ptr<const SegmentReader> segment) {
   const Napi::Env env = info.Env();
   if (!info[0].IsObject() || !info[1].IsFunction()) {

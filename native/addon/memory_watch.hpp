@@ -15,4 +15,7 @@ void define_memory_watch(Napi::Env env, Napi::Object exports);
 /// A started MemoryWatch; what index.d.ts says of Segment.watchMemory. Keeps the segment mapped.
 Napi::Value new_memory_watch(const Napi::CallbackInfo& info, std::shared_ptr<const SegmentReader> segment);
 
+/// `Segment.lastReading` of index.d.ts.
+Napi::Value last_reading(Napi::Env env, const SegmentReader& segment);
+
 }  // namespace fil::addon

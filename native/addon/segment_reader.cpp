@@ -1,6 +1,7 @@
 #include "segment_reader.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -71,43 +72,110 @@ SegmentReader::SegmentReader(int descriptor) : descriptor_(descriptor) {
       fcntl(descriptor_, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     close_and_fail(descriptor_, "ftruncate");
   }
-  map(PROT_READ | PROT_WRITE);
+  map();
   write_header();
 }
 
-SegmentReader::SegmentReader(const std::string& path, Open how) {
-  const bool creates = how == Open::create;
-  descriptor_ = open(path.c_str(), creates ? O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC : O_RDONLY | O_CLOEXEC, 0600);
+SegmentReader::SegmentReader(const std::string& path, Open how) : is_left_(how == Open::existing) {
+  if (is_left_) {
+    copy_file(path);
+  } else {
+    create_file(path);
+  }
+}
+
+void SegmentReader::create_file(const std::string& path) {
+  descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (descriptor_ < 0) {
     fail("open");
   }
-  if (creates) {
-    if (ftruncate(descriptor_, static_cast<off_t>(segment::total_bytes)) != 0) {
-      close_and_fail(descriptor_, "ftruncate");
-    }
-    map(PROT_READ | PROT_WRITE);
-    write_header();
-    return;
+  // The system takes it back when the last process that has the file open or mapped by this descriptor is gone. Some
+  // network file systems have no locks.
+  flock(descriptor_, LOCK_EX | LOCK_NB);
+  if (const int error = posix_fallocate(descriptor_, 0, static_cast<off_t>(segment::total_bytes)); error != 0) {
+    unlink(path.c_str());
+    errno = error;
+    close_and_fail(descriptor_, "posix_fallocate");
   }
-  // Read beyond a shorter file would be a SIGBUS.
-  struct stat status = {};
-  if (fstat(descriptor_, &status) != 0 || status.st_size != static_cast<off_t>(segment::total_bytes)) {
-    close(descriptor_);
-    throw std::runtime_error("it has " + std::to_string(status.st_size) + " bytes instead of " +
-                             std::to_string(segment::total_bytes) + ": another version of Fil has written it");
+  map();
+  write_header();
+}
+
+/// Read, and not mapped: whoever cuts the file off meanwhile would end us with SIGBUS.
+void SegmentReader::copy_file(const std::string& path) {
+  // A pipe would wait for its writer.
+  descriptor_ = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (descriptor_ < 0) {
+    fail("open");
   }
-  map(PROT_READ);
   try {
-    header();
+    struct stat status = {};
+    if (fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
+      throw std::runtime_error("it is no regular file");
+    }
+    if (flock(descriptor_, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      throw std::runtime_error("it is in use: its program is still running");
+    }
+    void* base =
+        mmap(nullptr, segment::total_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) {
+      fail("mmap");
+    }
+    view_ = segment::View{static_cast<std::byte*>(base)};
+    std::size_t got = 0;
+    while (got < segment::total_bytes) {
+      const ssize_t count = read(descriptor_, view_.base + got, segment::total_bytes - got);
+      if (count < 0 && errno == EINTR) {
+        continue;
+      }
+      if (count < 0) {
+        fail("read");
+      }
+      if (count == 0) {
+        break;
+      }
+      got += static_cast<std::size_t>(count);
+    }
+    // In this order: another version may have another size.
+    const segment::Header& found = view_.header();
+    if (got < sizeof(segment::Header) || found.magic != segment::magic) {
+      throw std::runtime_error("it was not written by Fil, or is damaged at its beginning");
+    }
+    if (found.layout_version != segment::layout_version) {
+      throw std::runtime_error("another version of Fil has written it (layout " + std::to_string(found.layout_version) +
+                               "; this one reads layout " + std::to_string(segment::layout_version) + ")");
+    }
+    if (status.st_size != static_cast<off_t>(segment::total_bytes) || got < segment::total_bytes) {
+      throw std::runtime_error("it has " + std::to_string(status.st_size) + " bytes instead of " +
+                               std::to_string(segment::total_bytes) + ": it was cut off, or something was added");
+    }
   } catch (...) {
-    munmap(view_.base, segment::total_bytes);
+    if (view_.base != nullptr) {
+      munmap(view_.base, segment::total_bytes);
+    }
     close(descriptor_);
     throw;
   }
 }
 
-void SegmentReader::map(int protection) {
-  void* base = mmap(nullptr, segment::total_bytes, protection, MAP_SHARED | MAP_NORESERVE, descriptor_, 0);
+bool is_in_use(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) {
+    fail("open");
+  }
+  if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) {
+    close(descriptor);
+    return false;
+  }
+  if (errno != EWOULDBLOCK) {
+    close_and_fail(descriptor, "flock");
+  }
+  close(descriptor);
+  return true;
+}
+
+void SegmentReader::map() {
+  void* base = mmap(nullptr, segment::total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, descriptor_, 0);
   if (base == MAP_FAILED) {
     close_and_fail(descriptor_, "mmap");
   }
@@ -135,6 +203,12 @@ const segment::Header& SegmentReader::header() const {
     corrupt("magic " + std::to_string(header.magic) + ", layout " + std::to_string(header.layout_version));
   }
   return header;
+}
+
+/// The clock may be another machine's, or of before a restart: what is known is when somebody last looked.
+std::uint64_t SegmentReader::end_of_life() const {
+  return std::max(view_.last_reading().at_nanoseconds.load(std::memory_order_acquire),
+                  header().began_nanoseconds.load(std::memory_order_relaxed));
 }
 
 Snapshot SegmentReader::snapshot() const {
@@ -174,7 +248,7 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   to.degradations = live.degradations.load(std::memory_order_relaxed);
   const std::uint64_t ended = live.ended_nanoseconds.load(std::memory_order_relaxed);
   to.began_seconds = seconds(live.began_nanoseconds.load(std::memory_order_relaxed));
-  to.ended_seconds = seconds(ended != 0 ? ended : now_nanoseconds());
+  to.ended_seconds = seconds(ended != 0 ? ended : is_left_ ? end_of_life() : now_nanoseconds());
 
   const segment::Failure& failure = view_.failure();
   to.failure = {failure.count.load(std::memory_order_acquire),  // pairs with Tracker::failed

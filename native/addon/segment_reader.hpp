@@ -59,8 +59,10 @@ class SegmentReader {
   SegmentReader();
   /// In an empty memfd that allows sealing, made by another program; owned from now on, also if this throws.
   explicit SegmentReader(int descriptor);
-  /// In a file, which outlives everybody that has it mapped: makes it (it must not exist), or opens one that a process
-  /// left. Throws std::system_error, or std::runtime_error if the file is no segment.
+  /// In a file, which outlives everybody that has it mapped: makes it (it must not exist) with all its blocks, as a
+  /// full disk would otherwise end the process that writes into it, and marks it as in use; or copies one that a
+  /// process left. Throws std::system_error, or std::runtime_error with a sentence: that the file is no segment of this
+  /// version, is cut off, or is in use.
   enum class Open { create, existing };
   SegmentReader(const std::string& path, Open how);
   ~SegmentReader();
@@ -85,15 +87,23 @@ class SegmentReader {
   std::uint32_t caller_of(std::uint32_t site) const;
 
  private:
-  void map(int protection);
+  void map();
+  void create_file(const std::string& path);
+  void copy_file(const std::string& path);
   void write_header();
+  std::uint64_t end_of_life() const;
   bool try_snapshot(Snapshot& to) const;
   segment::View scaled_view() const;
   static Codes copy_codes(const segment::View& view, std::uint32_t from, std::uint32_t code_count,
                           std::uint32_t string_bytes);
 
   int descriptor_ = -1;
+  /// A copy of what somebody left, and not shared with anybody.
+  bool is_left_ = false;
   segment::View view_{};
 };
+
+/// Whether a segment's file is held by a process that lives. Throws std::system_error if that can't be known.
+bool is_in_use(const std::string& path);
 
 }  // namespace fil::addon

@@ -59,7 +59,22 @@ struct Failure {
   std::atomic<std::uint32_t> uncaught_memory_error;
 };
 
+/// What the watcher last read: how things stood when the process and its watcher were killed at one blow. Each word is
+/// stored on its own, the moment last.
+struct LastReading {
+  std::atomic<std::int64_t> limit_bytes;
+  std::atomic<std::int64_t> available_bytes;
+  std::atomic<std::int64_t> headroom_bytes;
+  std::atomic<std::int64_t> resident_bytes;
+  std::atomic<std::int64_t> swapped_bytes;
+  /// CLOCK_MONOTONIC; 0: nothing was read.
+  std::atomic<std::uint64_t> at_nanoseconds;
+  /// The memory::LevelKind.
+  std::atomic<std::uint32_t> level;
+  std::uint32_t reserved;
+};
+
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
-static_assert(sizeof(Guard) == 48 && sizeof(Failure) == 40);
+static_assert(sizeof(Guard) == 48 && sizeof(Failure) == 40 && sizeof(LastReading) == 56);
 
 }  // namespace fil::segment

@@ -158,7 +158,9 @@ constexpr std::size_t align_to_page(std::size_t bytes) {
 /// In the header's page, which every segment has, whatever its capacities.
 inline constexpr std::size_t guard_offset = 2048;
 inline constexpr std::size_t failure_offset = 3072;
-static_assert(sizeof(Header) <= guard_offset && guard_offset + sizeof(Guard) <= failure_offset);
+inline constexpr std::size_t reading_offset = 3584;
+static_assert(sizeof(Header) <= guard_offset && guard_offset + sizeof(Guard) <= failure_offset &&
+              failure_offset + sizeof(Failure) <= reading_offset && reading_offset + sizeof(LastReading) <= 4096);
 inline constexpr std::size_t counts_bytes = sizeof(SiteCounts) * site_capacity;
 inline constexpr std::size_t frames_bytes = sizeof(SiteFrame) * site_capacity;
 inline constexpr std::size_t codes_bytes = sizeof(CodeRecord) * code_capacity;
@@ -179,6 +181,7 @@ struct View {
   Header& header() const { return *reinterpret_cast<Header*>(base); }
   Guard& guard() const { return *reinterpret_cast<Guard*>(base + guard_offset); }
   Failure& failure() const { return *reinterpret_cast<Failure*>(base + failure_offset); }
+  LastReading& last_reading() const { return *reinterpret_cast<LastReading*>(base + reading_offset); }
   SiteCounts* counts() const { return reinterpret_cast<SiteCounts*>(base + counts_offset); }
   SiteFrame* frames() const { return reinterpret_cast<SiteFrame*>(base + counts_offset + (counts_bytes >> scale)); }
   CodeRecord* codes() const {

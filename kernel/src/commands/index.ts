@@ -9,6 +9,7 @@ import { reasonOf } from '../failure.js';
 import type { DiffOptions } from './diff.js';
 import type { ExportFormat, ExportOptions } from './export.js';
 import { CommandFailure } from './failure.js';
+import type { RecoverOptions } from './recover.js';
 import type { ReportOptions } from './report.js';
 import { tell, writeOut } from './say.js';
 
@@ -118,6 +119,27 @@ export function addReadingCommands(program: Command): void {
     )
     .action(async (directory: string, options: { readonly port: number }) => {
       await serveUntilStopped(directory, options.port);
+    });
+
+  reading(program, 'recover')
+    .summary('make the reports of programs that were killed together with Fil')
+    .description(
+      'When a whole container is killed, Fil is killed with the program and nobody is left to write a report. What --keep-state (or ' +
+        'FIL_KEEP_STATE, for notebooks too) has kept on disk is enough to make it afterwards: elsewhere too, with the same version of Fil.',
+    )
+    .argument('<directory>', 'the one that --keep-state was given, or one of those in it')
+    .option('-o, --output <directory>', 'below which reports are written; made if it does not exist', 'fil-result')
+    .option('--remove', 'remove what was kept once its report was written')
+    .addHelpText(
+      'after',
+      examples([
+        ['fil-profile run --keep-state /var/tmp/fil script.py', 'keeps the state while the script runs'],
+        ['fil-profile recover /var/tmp/fil', 'the report, below fil-result'],
+        ['fil-profile recover /var/tmp/fil -o reports --remove', 'somewhere else, and the state is removed'],
+      ]),
+    )
+    .action(async (directory: string, options: RecoverOptions) => {
+      await (await import('./recover.js')).runRecover(directory, options);
     });
 }
 

@@ -6,6 +6,7 @@ import { closeSync, writeSync } from 'node:fs';
 import type { OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import { loadAddon, preloadableTracker } from '../addon.js';
 import { StartFailure } from '../failure.js';
+import { KeptState } from '../kept-state.js';
 import type { MemorySettings } from '../memory-matters.js';
 import { onSignal } from '../proxy/signals.js';
 import { type BrowserChoice } from './browser.js';
@@ -33,6 +34,8 @@ export interface LaunchOptions {
   /** Most that the program may hold, in bytes; null for no limit. */
   readonly maxPeakBytes: number | null;
   readonly memory: MemorySettings;
+  /** Directory below which the profile's state is kept while the program runs; null to keep it in memory only. */
+  readonly keepState: string | null;
 }
 
 /** What the two ways to profile have in common. */
@@ -54,10 +57,11 @@ interface Reports {
 /** Ends the process itself. */
 export async function launch(options: LaunchOptions): Promise<never> {
   const addon = loadAddon();
-  const segment = new addon.Segment(options.segment);
+  const state = options.keepState === null ? null : new KeptState(addon, options.keepState, say);
+  const segment = state?.segment ?? new addon.Segment(options.segment);
   const reports: Reports = options.trackProgram
-    ? new ProgramReports(addon.environmentNames.trackProgram, { ...options, segment })
-    : new RequestedReports(addon, segment, options.child);
+    ? new ProgramReports(addon.environmentNames.trackProgram, { ...options, segment, state })
+    : new RequestedReports(addon, segment, options.child, state);
   const ended = new Promise<Ending>((resolve) => {
     addon.superviseChild(options.child, reports.writeNow !== null, (event) => {
       if (event.kind === 'report-asked') {
@@ -75,6 +79,7 @@ export async function launch(options: LaunchOptions): Promise<never> {
   letStart(options, {
     preload: preloadableTracker(addon, null),
     segmentDescriptor: addon.environmentNames.segmentDescriptor,
+    segmentPath: state?.segmentPath ?? null,
     environment: { ...reports.environment, [addon.environmentNames.parentPid]: String(process.pid) },
   });
   const begun = reports.begin();
@@ -89,6 +94,10 @@ export async function launch(options: LaunchOptions): Promise<never> {
     sayFailure('The report could not be made', error);
   }
   reports.close();
+  state?.close();
+  if (state?.isNeeded === true) {
+    say(`Its state is kept. To try again: fil-profile recover ${state.directory}`);
+  }
   const { maxPeakBytes } = options;
   const status =
     memory.statusFor(outOfMemory) ??
@@ -105,6 +114,8 @@ export async function launch(options: LaunchOptions): Promise<never> {
 interface Start {
   readonly preload: string;
   readonly segmentDescriptor: string;
+  /** Of a file that it opens in place of the memfd; null for that one. */
+  readonly segmentPath: string | null;
   readonly environment: Readonly<Record<string, string>>;
 }
 

@@ -1,6 +1,7 @@
 /** The reports of a program that is profiled from its beginning to its end. */
 import type { Segment } from '../addon.js';
 import { reasonOf } from '../failure.js';
+import type { KeptState } from '../kept-state.js';
 import type { OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import type { ReportOutcome } from '../../../schema/report.js';
 import type { Session } from '../session.js';
@@ -14,6 +15,7 @@ import { say, sayFailure } from './say.js';
 export interface ProgramOptions {
   readonly child: number;
   readonly segment: Segment;
+  readonly state: KeptState | null;
   readonly python: string;
   readonly command: readonly string[];
   readonly output: string;
@@ -52,8 +54,8 @@ export class ProgramReports {
 
   async #begin(): Promise<void> {
     const [{ Session }, { VERSION }] = await Promise.all([import('../session.js'), import('../version.js')]);
-    const { segment, child, command } = this.#options;
-    this.#session = new Session({ segment, pid: child, version: VERSION });
+    const { segment, child, command, state } = this.#options;
+    this.#session = new Session({ segment, pid: child, version: VERSION, state });
     this.#session.begin({
       type: 'begin',
       id: 0,
@@ -71,9 +73,13 @@ export class ProgramReports {
     const { segment, python, browser } = this.#options;
     await this.#latest;
     if (!segment.counters().programBegan) {
+      this.#session?.giveUp();
       return;
     }
     const page = await this.#write(outcomeOf(ending), outOfMemory);
+    if (page !== null) {
+      this.#session?.giveUp();
+    }
     if (page !== null && wantsBrowser(browser)) {
       openInBrowser(python, page);
     }
@@ -108,9 +114,8 @@ export class ProgramReports {
     }
   }
 
-  close(): void {
-    this.#session?.giveUp();
-  }
+  /** What of the program is kept is not let go of here: its report may not have been written. */
+  readonly close = (): void => undefined;
 
   /** @returns the page's path; null if there is none. */
   async #write(outcome: ReportOutcome, outOfMemory?: OutOfMemoryCause): Promise<string | null> {

@@ -6,14 +6,18 @@ import { dirname, join, resolve } from 'node:path';
 /** Reports of one millisecond: of a signal sent twice. */
 const MOST_TRIES = 1000;
 
-/** Makes it, and those above it. Throws what the system says. */
-export function makeReportDirectory(base: string, now: Date): string {
-  makeDirectories(resolve(base));
+/**
+ * Makes it, and those above it. Throws what the system says.
+ *
+ * @param mode of the directories that are made.
+ */
+export function makeReportDirectory(base: string, now: Date, mode = 0o777): string {
+  makeDirectories(resolve(base), mode);
   const name = join(base, localTime(now));
   for (let tries = 1; ; tries++) {
     const path = tries === 1 ? name : `${name}-${tries}`;
     try {
-      mkdirSync(path);
+      mkdirSync(path, mode);
       return path;
     } catch (error) {
       const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST';
@@ -25,10 +29,10 @@ export function makeReportDirectory(base: string, now: Date): string {
 }
 
 /** By hand: Node's own way never ends where a directory can't be made in one that is there, as in /proc. */
-function makeDirectories(path: string): void {
+function makeDirectories(path: string, mode: number): void {
   if (!existsSync(path)) {
-    makeDirectories(dirname(path));
-    mkdirSync(path);
+    makeDirectories(dirname(path), mode);
+    mkdirSync(path, mode);
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import type { Addon, Segment } from '../addon.js';
 import type { ControlEndpoint } from '../control.js';
+import type { KeptState } from '../kept-state.js';
 import { choosePrivateDirectory, makePrivateDirectory, removePrivateDirectory } from '../proxy/private-directory.js';
 import { startWatchdog, type Watchdog } from '../proxy/watchdog.js';
 import type { Session } from '../session.js';
@@ -16,6 +17,7 @@ export class RequestedReports {
   readonly environment: Readonly<Record<string, string>>;
   readonly #segment: Segment;
   readonly #child: number;
+  readonly #state: KeptState | null;
   readonly #directory = choosePrivateDirectory();
   readonly #watchdog: Watchdog;
   readonly #address = `ipc://${join(this.#directory, 'control')}`;
@@ -24,8 +26,9 @@ export class RequestedReports {
   #endpoint: ControlEndpoint | null = null;
 
   /** To be made before the program starts. */
-  constructor(addon: Addon, segment: Segment, child: number) {
+  constructor(addon: Addon, segment: Segment, child: number, state: KeptState | null) {
     this.#segment = segment;
+    this.#state = state;
     this.#child = child;
     this.#watchdog = startWatchdog(this.#directory);
     try {
@@ -46,7 +49,7 @@ export class RequestedReports {
       import('../session.js'),
       import('../version.js'),
     ]);
-    const session = new Session({ segment: this.#segment, pid: this.#child, version: VERSION });
+    const session = new Session({ segment: this.#segment, pid: this.#child, version: VERSION, state: this.#state });
     this.#session = session;
     this.#endpoint = await ControlEndpoint.open(this.#address, this.#key, (request) => session.handle(request));
   }

@@ -13,13 +13,14 @@ const CHUNK_CHARACTERS = 1 << 18;
  *
  * @param path its directory exists.
  * @param pieces text or bytes, in parts of any size; iterated once.
+ * @param mode of the file, before the process's mask.
  * @throws {Error} of the file system; then nothing is left behind, and what was at the path is as it was.
  */
-export function writeAtomically(path: string, pieces: Iterable<string | Uint8Array>): void {
+export function writeAtomically(path: string, pieces: Iterable<string | Uint8Array>, mode = 0o666): void {
   // A short name of its own: "name + suffix" could be too long for the file system.
   const draft = join(dirname(path), `.fil-${randomBytes(6).toString('hex')}.tmp`);
   // "x": nobody can have put a link there.
-  const descriptor = openSync(draft, 'wx');
+  const descriptor = openSync(draft, 'wx', mode);
   try {
     try {
       let chunk = '';

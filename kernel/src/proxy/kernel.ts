@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { bundled, loadAddon, preloadableTracker } from '../addon.js';
 import { reasonInWords } from '../../../schema/out-of-memory.js';
 import { MemoryMatters, type MemorySettings } from '../memory-matters.js';
+import { KeptState } from '../kept-state.js';
 import { beLaterVictimThan } from '../oom-score.js';
 import { reasonOf, StartFailure } from '../failure.js';
 import { type Child, startChild } from './child.js';
@@ -34,6 +35,8 @@ export interface KernelOptions {
   /** The Python that has filprofiler and ipykernel. */
   readonly python: string;
   readonly memory: MemorySettings;
+  /** Directory below which the state of profiles is kept; null to keep it in memory only. */
+  readonly keepState: string | null;
   /** More arguments for ipykernel. */
   readonly arguments: readonly string[];
 }
@@ -49,7 +52,8 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   const client = readConnectionFile(clientFile);
   const signer = signerOf(client, clientFile);
   const addon = loadAddon();
-  const segment = new addon.Segment();
+  const state = options.keepState === null ? null : new KeptState(addon, options.keepState, sayToLog);
+  const segment = state?.segment ?? new addon.Segment();
 
   const privateDirectory = choosePrivateDirectory();
   const watchdog = startWatchdog(privateDirectory);
@@ -65,6 +69,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   process.once('exit', () => {
     child?.signalGroup('SIGKILL');
     removePrivateDirectory(privateDirectory);
+    state?.close();
     watchdog.dismiss();
   });
 
@@ -112,7 +117,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
       `Out of memory: ${reasonInWords(cause, null)} It was process ${victim}, which this notebook has started: ${command}\n`,
     );
   });
-  const session = new Session({ segment, pid, version: VERSION, memory: matters });
+  const session = new Session({ segment, pid, version: VERSION, memory: matters, state });
   const memory = new IdleMemory(addon);
   const channels = new Channels({
     client,
@@ -169,6 +174,11 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   controlEndpoint.close();
   channels.close();
   return exitCodeOf(status, constants.signals);
+}
+
+/** Where the server shows what its kernels say. */
+function sayToLog(text: string): void {
+  process.stderr.write(`Fil: ${text}\n`);
 }
 
 function signerOf(client: ConnectionFile, path: string): Signer {

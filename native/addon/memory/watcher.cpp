@@ -171,6 +171,7 @@ Watcher::Clock::duration Watcher::step() {
     const std::lock_guard lock(mutex_);
     latest_ = figures;
   }
+  note(figures, now);
   const bool guards = options_.acts && options_.guards;
   guard_.admissible_bytes.store(guards ? std::max<std::int64_t>(reading.available_bytes - headroom, 0) : INT64_MAX,
                                 std::memory_order_relaxed);
@@ -200,6 +201,19 @@ Watcher::Clock::duration Watcher::step() {
   const double seconds_left = static_cast<double>(std::max<std::int64_t>(left, 0)) / fastest_bytes_per_second;
   return std::clamp<Clock::duration>(nanoseconds(static_cast<std::int64_t>(seconds_left * 1e9)), shortest_interval,
                                      longest_interval);
+}
+
+/// Leaves the figures where they are found if we are killed with the process.
+void Watcher::note(const Figures& figures, Clock::time_point now) {
+  segment::LastReading& last = view_.last_reading();
+  last.limit_bytes.store(figures.limit_bytes, std::memory_order_relaxed);
+  last.available_bytes.store(figures.available_bytes, std::memory_order_relaxed);
+  last.headroom_bytes.store(figures.headroom_bytes, std::memory_order_relaxed);
+  last.resident_bytes.store(figures.resident_bytes, std::memory_order_relaxed);
+  last.swapped_bytes.store(figures.swapped_bytes, std::memory_order_relaxed);
+  last.level.store(static_cast<std::uint32_t>(figures.kind), std::memory_order_relaxed);
+  const auto moment = duration_cast<nanoseconds>(now.time_since_epoch()).count();
+  last.at_nanoseconds.store(static_cast<std::uint64_t>(moment), std::memory_order_release);
 }
 
 /// What changes slowly and costs more to read.

@@ -122,6 +122,7 @@ class Watcher {
 
   void run();
   Clock::duration step();
+  void note(const Figures& figures, Clock::time_point now);
   void look_slowly(const Reading& reading);
   std::int64_t headroom_of(const Reading& reading) const;
   Figures figures_of(const Reading& reading, Rule rule) const;
