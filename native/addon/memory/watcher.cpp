@@ -21,6 +21,8 @@ using std::chrono::nanoseconds;
 constexpr double fastest_bytes_per_second = 20e9;
 constexpr auto shortest_interval = milliseconds(1);
 constexpr auto longest_interval = milliseconds(100);
+/// Between cells, where little happens, an idle kernel is to cost nothing.
+constexpr auto longest_interval_between_cells = milliseconds(500);
 constexpr auto slow_interval = milliseconds(1000);
 /// Of a search of all processes; a millisecond or more each.
 constexpr auto tree_interval_near = milliseconds(30);
@@ -199,8 +201,9 @@ Watcher::Clock::duration Watcher::step() {
     press(now);
   }
   const double seconds_left = static_cast<double>(std::max<std::int64_t>(left, 0)) / fastest_bytes_per_second;
+  const bool is_between_cells = options_.guards && cell_ == 0;
   return std::clamp<Clock::duration>(nanoseconds(static_cast<std::int64_t>(seconds_left * 1e9)), shortest_interval,
-                                     longest_interval);
+                                     is_between_cells ? longest_interval_between_cells : longest_interval);
 }
 
 /// Leaves the figures where they are found if we are killed with the process.
