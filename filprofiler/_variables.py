@@ -21,6 +21,7 @@ MOST_OBJECTS = 500_000
 """Containers with more are measured as far as this, which takes about 0.2 s; their size is a lower bound."""
 
 _PLAIN = frozenset({str, bytes, int, float, complex, bool, type(None)})
+_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 
 Notebook = tuple[InteractiveShell, Origins]
 
@@ -104,12 +105,12 @@ def measure(variables: Mapping[str, object], most_objects: int = MOST_OBJECTS) -
         if not issubclass(type(value), (ModuleType, type, FunctionType, MethodType)):
             names_of.setdefault(id(value), []).append(name)
             objects[id(value)] = value
-    measuring = _Measuring(max(1, most_objects // max(1, len(objects))))
     # Views after what they are views of.
     order = sorted(objects.values(), key=lambda value: _owner(value) is not value)
     entries = []
-    for value in order:
-        size, is_whole = measuring.size(value)
+    measuring = _Measuring()
+    for value, most in zip(order, _shares(order, most_objects), strict=True):
+        size, is_whole = measuring.size(value, most)
         if size >= SMALLEST_BYTES:
             names = names_of[id(value)]
             entries.append({"names": names, "type": type(value).__name__, "bytes": size, "isWhole": is_whole})
@@ -117,20 +118,27 @@ def measure(variables: Mapping[str, object], most_objects: int = MOST_OBJECTS) -
     return entries[:MOST_VARIABLES]
 
 
+def _shares(values: list[object], most_objects: int) -> list[int]:
+    """How many objects inside of each may be looked at: half of all alike, half by how many items each has."""
+    items = [len(value) if type(value) in _CONTAINERS else 1 for value in values]  # type: ignore[arg-type]
+    alike = most_objects // 2 // max(1, len(values))
+    return [max(1, alike + most_objects * count // (2 * max(1, sum(items)))) for count in items]
+
+
 class _Measuring:
     """Sums up sizes, each object and each buffer once."""
 
-    def __init__(self, objects_each: int) -> None:
-        self._objects_each = objects_each
+    def __init__(self) -> None:
         self._spare = 0
         self._counted: set[int] = set()
 
-    def size(self, value: object) -> tuple[int, bool]:
+    def size(self, value: object, most_objects: int) -> tuple[int, bool]:
         """Bytes that a variable holds beside those that were counted before, and whether that is all."""
         total = 0
+        is_whole = True
         pending = [value]
         # What one leaves of its share the next ones may use.
-        left = self._objects_each + self._spare
+        left = most_objects + self._spare
         while pending and left > 0:
             item = pending.pop()
             left -= 1
@@ -143,18 +151,21 @@ class _Measuring:
             buffers = _buffers(item)
             if buffers is None:
                 total += _shallow(item)
-                pending.extend(_contents(item, left))
+                contents, is_all = _contents(item, left)
+                is_whole = is_whole and is_all
+                pending.extend(contents)
                 continue
             for buffer in buffers:
                 owner = _owner(buffer)
                 if owner is item or id(owner) not in self._counted:
                     self._counted.add(id(owner))
                     total += _shallow(owner) if not hasattr(owner, "nbytes") else int(owner.nbytes)
-                    objects = _objects_in(owner, left)
+                    objects, is_all = _objects_in(owner, left)
+                    is_whole = is_whole and is_all
                     left -= len(objects)
                     total += sum(_shallow(inner) for inner in objects)
         self._spare = max(0, left)
-        return total, left > 0 or not pending
+        return total, is_whole and not pending
 
 
 def _is(value: object, module: str, name: str) -> bool:
@@ -186,13 +197,13 @@ def _owner(item: object) -> object:
     return item
 
 
-def _objects_in(owner: object, most: int) -> list[object]:
-    """The different objects that an array refers to, of its first ones."""
+def _objects_in(owner: object, most: int) -> tuple[list[object], bool]:
+    """The different objects that an array refers to, of its first ones, and whether those are all."""
     if not _is(owner, "numpy", "ndarray") or owner.dtype != object:  # type: ignore[attr-defined]
-        return []
+        return [], True
     # In the order of the memory: another one would copy all references.
     first = owner.ravel(order="K")[: max(0, most)]  # type: ignore[attr-defined]
-    return list({id(item): item for item in first}.values())
+    return list({id(item): item for item in first}.values()), len(first) == owner.size  # type: ignore[attr-defined]
 
 
 def _shallow(item: object) -> int:
@@ -207,22 +218,24 @@ def _shallow(item: object) -> int:
     return 0
 
 
-def _contents(item: object, most: int) -> list[object]:
-    """What a container holds, of its first ones; the attributes of an object."""
+def _contents(item: object, most: int) -> tuple[list[object], bool]:
+    """What a container holds, of its first ones; the attributes of an object. And whether that is all."""
     if type(item) is dict:
-        return [part for pair in _first(item.items(), most // 2) for part in pair]
-    if type(item) in (list, tuple, set, frozenset):
-        return list(_first(item, most))  # type: ignore[arg-type]
+        pairs = _first(item.items(), most // 2)
+        return [part for pair in pairs for part in pair], len(pairs) >= len(item)
+    if type(item) in _CONTAINERS:
+        found = _first(item, most)  # type: ignore[arg-type]
+        return found, len(found) >= len(item)  # type: ignore[arg-type]
     for of in type(item).__mro__:
         attributes = of.__dict__.get("__dict__")
         if isinstance(attributes, GetSetDescriptorType):
-            found = attributes.__get__(item)
-            return [found] if type(found) is dict else []
-    return []
+            inner = attributes.__get__(item)
+            return ([inner] if type(inner) is dict else []), True
+    return [], True
 
 
 def _first(items: Iterable[Any], most: int) -> list[Any]:
-    """The first of them; all at once where that is all, as containers may change meanwhile."""
+    """The first of them; none if another thread changes the container meanwhile."""
     iterator = iter(items)
     try:
         return [item for item, _ in zip(iterator, range(most), strict=False)]

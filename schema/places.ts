@@ -93,6 +93,11 @@ export function shortFile(file: string): string {
 
 /** The library that a file belongs to (`pandas`); empty if it is of none. */
 export function libraryOf(file: string): string {
+  // Modules that Python brings within itself, as `<frozen importlib._bootstrap>`.
+  const frozen = /^<frozen (\w+)[\w.]*>$/.exec(file)?.[1];
+  if (frozen !== undefined) {
+    return frozen;
+  }
   if (libraryStart(file) < 0) {
     return '';
   }

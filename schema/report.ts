@@ -100,7 +100,7 @@ const Pruned = z.object({ nodes: count, bytes });
 /** Memory over time: tracked bytes at moments, `seconds` since the start, ascending. May be empty for short runs. */
 const Timeline = z.object({ seconds: column(numbers(0)), bytes: counts });
 
-/** Something that a reader has to know to read the figures right; English, one sentence, plain text. */
+/** Something that a reader has to know to read the figures right. Our views say it by its code, see notes.ts. */
 const Note = z.object({
   /** Stable name to test for. */
   code: z.enum([
@@ -113,6 +113,7 @@ const Note = z.object({
     'process-died',
     'live-snapshot',
   ]),
+  /** English, one sentence, plain text. */
   text: z.string(),
 });
 

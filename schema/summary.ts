@@ -52,9 +52,8 @@ export function mappedInWords({ fileBytes, sharedBytes }: MappedBytes): string {
   ].join(', ');
 }
 
-/** The peak's parts. `keptBytes` is 0 to `peakBytes`; with `temporaryBytes` it is the peak. */
-export interface PeakSplit {
-  readonly residentBeforeBytes: number | null;
+/** What became of the peak's bytes. `keptBytes` is 0 to `peakBytes`; with `temporaryBytes` it is the peak. */
+export interface PeakParts {
   readonly keptBytes: number;
   readonly temporaryBytes: number;
 }
@@ -68,10 +67,17 @@ const SAME_SHARE = 0.02;
 /** Characters of it that the headline shows; the picture has it all. */
 const LONGEST_CODE = 80;
 
-/** How much of the peak was still held at the end. */
-export function splitPeak({ peakBytes, retainedBytes, residentBeforeBytes }: Report): PeakSplit {
+/**
+ * How much of the peak was still held at the end; null for a program that came to its end, as Python gives back nearly all when it shuts
+ * down: that would call temporary what the program held as long as it ran.
+ */
+export function peakParts({ peakBytes, retainedBytes, subject, outcome }: Report): PeakParts | null {
+  const hasShutDown = subject.kind === 'program' && outcome.kind !== 'running' && outcome.kind !== 'died';
+  if (hasShutDown) {
+    return null;
+  }
   const keptBytes = Math.min(retainedBytes, peakBytes);
-  return { residentBeforeBytes, keptBytes, temporaryBytes: peakBytes - keptBytes };
+  return { keptBytes, temporaryBytes: peakBytes - keptBytes };
 }
 
 /**
@@ -147,10 +153,14 @@ export function answer(report: Report): Phrase[][] {
   if (report.peakBytes === 0) {
     return why.length > 0 ? why : [[{ kind: 'strong', text: say('No memory was allocated') }]];
   }
-  const { residentBeforeBytes, keptBytes, temporaryBytes } = splitPeak(report);
+  const { residentBeforeBytes } = report;
   const before =
     residentBeforeBytes === null ? '' : ` ${say('on top of %1 in use before', formatBytes(residentBeforeBytes))}`;
-  const parts = `${before}: ${say('%1 is kept, %2 was temporary.', formatBytes(keptBytes), formatBytes(temporaryBytes))}`;
+  const split = peakParts(report);
+  const parts =
+    split === null
+      ? `${before}.`
+      : `${before}: ${say('%1 is kept, %2 was temporary.', formatBytes(split.keptBytes), formatBytes(split.temporaryBytes))}`;
   if (why.length > 0) {
     const held = say('%1 were held at that moment%2.', formatBytes(report.peakBytes), before);
     return [...why, [{ kind: 'plain', text: held }], ...dominantLineInWords(report)];
@@ -320,7 +330,7 @@ export function namedHolders(report: Report): { readonly before: Holders; readon
   const { subject, observed, residentBeforeBytes } = report;
   const own = subject.kind === 'cell' ? subject.executionCount : null;
   const variables = observed?.variables ?? [];
-  const { keptBytes } = splitPeak(report);
+  const keptBytes = peakParts(report)?.keptBytes ?? 0;
   return {
     before: holders(
       variables.filter(({ cell }) => cell !== own),

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { markdown, withKernelPart } from './lib/benchmark-page.mjs';
+import { markdown, withPart } from './lib/benchmark-page.mjs';
 import { PYTHON, at, shown } from './lib/paths.mjs';
 import { run, script } from './lib/process.mjs';
 import { setUp } from './lib/setup.mjs';
@@ -75,7 +75,10 @@ await script(async () => {
   mkdirSync(at('output'), { recursive: true });
   writeFileSync(at('output', 'benchmark-kernel.json'), `${JSON.stringify(results, null, 2)}\n`);
   if (args.includes('--write')) {
-    writeFileSync(PAGE, withKernelPart(readFileSync(PAGE, 'utf8'), page(table, results, args.includes('--real-time'))));
+    writeFileSync(
+      PAGE,
+      withPart(readFileSync(PAGE, 'utf8'), 'kernel', page(table, results, args.includes('--real-time'))),
+    );
     console.log(`Written to ${shown(PAGE)}.`);
   }
   const missed = rows.filter(([, , , holds]) => !holds);

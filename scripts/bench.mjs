@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { curvesTable, kernelPart, memoryTable, page, timesTable } from './lib/benchmark-page.mjs';
+import { curvesTable, memoryTable, otherParts, page, timesTable } from './lib/benchmark-page.mjs';
 import { MODES, PEERS, PEER_PYTHON, isPeer, measure, measureAll, measurePoint } from './lib/benchmark.mjs';
 import { PYTHON, at, shown } from './lib/paths.mjs';
 import { Failure, run, script } from './lib/process.mjs';
@@ -220,7 +220,7 @@ await script(async () => {
       await run(PEER_PYTHON, [at('benchmarks', 'plot.py'), resultFile('curves'), at('docs', 'images')], { log });
     }
     const file = at('docs', 'benchmarks.md');
-    writeFileSync(file, page(results) + kernelPart(readFileSync(file, 'utf8')));
+    writeFileSync(file, page(results) + otherParts(readFileSync(file, 'utf8')));
     console.log(`Written to ${shown(at('docs', 'benchmarks.md'))}.`);
   }
 });

@@ -1,14 +1,7 @@
 /**
  * What the page's main thread works for something: on a machine that is busy with other things, the clock also measures those.
  */
-import type { CDPSession, Page } from '@playwright/test';
-
-export interface Effort {
-  /** Of processor time of the page's main thread: scripts, layout, painting. */
-  readonly milliseconds: number;
-  /** Of the clock, to be told. */
-  readonly elapsedMilliseconds: number;
-}
+import { type CDPSession, expect, type Page, test } from '@playwright/test';
 
 /** Measures what a page does between two moments. Made before the page works, as Chromium begins to count then. */
 export class EffortMeter {
@@ -30,21 +23,34 @@ export class EffortMeter {
     return 1000 * (metrics.find(({ name }) => name === 'TaskDuration')?.value ?? NaN);
   }
 
-  /** The effort of an act, until what it changed is on the screen. */
-  async during(page: Page, act: () => Promise<unknown>): Promise<Effort> {
-    const [before, began] = [await this.now(), performance.now()];
+  /**
+   * Processor time that an act takes, until what it changed is on the screen, in milliseconds: scripts, layout and painting of the page's
+   * main thread.
+   */
+  async during(page: Page, act: () => Promise<unknown>): Promise<number> {
+    const before = await this.now();
     await act();
     // What it changed is drawn in the coming frame; when the one after it begins, it is there.
     await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-    return { milliseconds: (await this.now()) - before, elapsedMilliseconds: performance.now() - began };
+    return (await this.now()) - before;
   }
 }
 
-/** For the log. */
-export function inWords(efforts: Readonly<Record<string, Effort>>): string {
-  return Object.entries(efforts)
-    .map(
-      ([name, of]) => `${name} ${of.milliseconds.toFixed(0)} ms of work (${of.elapsedMilliseconds.toFixed(0)} elapsed)`,
-    )
-    .join(', ');
+/** What a figure has to be below, and what it is; `npm run bench:lab` collects them. */
+export interface Figure {
+  readonly what: string;
+  readonly measured: number;
+  readonly most: number;
+  readonly unit: 'ms' | 'KB';
+}
+
+/** The annotation of a test that holds a {@link Figure}. */
+export const FIGURE = 'figure';
+
+/** Says a figure, keeps it for the benchmark, and checks it. */
+export function judge(figure: Figure): void {
+  const { what, measured, most, unit } = figure;
+  console.log(`${what}: ${measured.toFixed(0)} ${unit}, at most ${most} ${unit}`);
+  test.info().annotations.push({ type: FIGURE, description: JSON.stringify(figure) });
+  expect(measured, what).toBeLessThan(most);
 }

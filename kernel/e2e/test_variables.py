@@ -1,6 +1,7 @@
 """Which variables hold the memory: buffers that several share are counted once."""
 
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,26 @@ def test_containers_count_what_they_hold_and_end_at_cycles() -> None:
     cycle: list[object] = [bytearray(MIB)]
     cycle.append(cycle)
     assert sizes(cycle=cycle)["cycle"] == pytest.approx(MIB, rel=0.01)
+
+
+@pytest.mark.parametrize("make", [list, dict.fromkeys, set, lambda items: np.array(items, dtype=object)])
+def test_of_a_container_with_very_many_objects_the_size_is_a_lower_bound_and_says_so(
+    make: Callable[..., object],
+) -> None:
+    words = [f"{number:>100}" for number in range(1000)]
+    whole = sum(map(sys.getsizeof, words))
+    [all_of_it] = measure({"words": make(words)})
+    [part_of_it] = measure({"words": make(words)}, most_objects=500)
+    assert all_of_it["isWhole"]
+    assert all_of_it["bytes"] > whole
+    assert not part_of_it["isWhole"]
+    assert part_of_it["bytes"] < all_of_it["bytes"]
+
+
+def test_what_may_be_looked_at_goes_to_the_variables_with_most_objects() -> None:
+    small = {f"small{number}": [f"{number:>2000}"] for number in range(50)}
+    entries = measure({**small, "words": [f"{number:>100}" for number in range(1000)]}, most_objects=2200)
+    assert [entry["names"] for entry in entries if not entry["isWhole"]] == []
 
 
 def test_columns_of_objects_count_the_objects() -> None:

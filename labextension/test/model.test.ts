@@ -72,9 +72,14 @@ describe('search', () => {
   });
 
   test('of 5,000 frames takes less than 0.1 s', () => {
-    const many = flameFrames(largeReport(5000));
-    const began = performance.now();
-    search(many, 'merge');
-    expect(performance.now() - began).toBeLessThan(100);
+    const times = Array.from({ length: 5 }, () => {
+      // A fresh tree each time: labels are remembered.
+      const many = flameFrames(largeReport(5000));
+      const began = performance.now();
+      search(many, 'merge');
+      return performance.now() - began;
+    });
+    // The others also tell what else the machine does.
+    expect(Math.min(...times)).toBeLessThan(100);
   });
 });

@@ -4,9 +4,17 @@ import { largeReport } from '../../schema/fixtures/large-report.js';
 import { isUserCode } from '../../schema/places.js';
 import { parseReport, type Report } from '../../schema/report.js';
 import { bottomUp } from '../../schema/tree/bottom-up.js';
-import { comparedRows, deltaLevel, writeDeltas } from '../../schema/tree/compare.js';
+import { comparedRows, deltaLevel, mergedTree } from '../../schema/tree/compare.js';
 import { lineRows, sortRows } from '../../schema/tree/lines.js';
-import { flameFrames, type FlameFrame, type FlameTree, foldedFrames, labelOf } from '../../schema/tree/model.js';
+import {
+  deltaBytes,
+  flameFrames,
+  type FlameFrame,
+  type FlameTree,
+  foldedFrames,
+  heldBytes,
+  labelOf,
+} from '../../schema/tree/model.js';
 import { moments } from '../src/view/time-chart.js';
 
 function fixture(name: string): Report {
@@ -17,6 +25,8 @@ const pandas = fixture('pandas');
 const reports = { pandas, small: fixture('small'), large: largeReport(5000) };
 
 const own = (tree: FlameTree): number => tree.reduce((sum, { selfBytes }) => sum + selfBytes, 0);
+const compared = (now: Report, before: Report): FlameTree =>
+  mergedTree({ report: now, tree: foldedFrames(now) }, { report: before, tree: foldedFrames(before) });
 const names = (frames: readonly FlameFrame[]): string[] => frames.map((frame) => labelOf(frame).name);
 
 describe.each(Object.entries(reports))('of the report %s', (_, report) => {
@@ -58,9 +68,12 @@ describe.each(Object.entries(reports))('of the report %s', (_, report) => {
   });
 
   test('a comparison with itself finds nothing', () => {
-    const tree = foldedFrames(report);
-    writeDeltas(tree, foldedFrames(report));
-    expect(tree.filter(({ deltaBytes }) => deltaBytes !== 0)).toEqual([]);
+    for (const tree of [foldedFrames(report), bottomUp(report, flameFrames(report))]) {
+      const merged = mergedTree({ report, tree }, { report, tree });
+      expect(merged.filter((frame) => deltaBytes(frame) !== 0)).toEqual([]);
+      expect(merged).toHaveLength(tree.length);
+      expect(merged[0].value).toBe(report.peakBytes);
+    }
   });
 });
 
@@ -98,19 +111,49 @@ test('the same line is found again after it moved and its cell got another numbe
   const line = later.tree.frame.findIndex((row) => later.frames.sourceLine[row]?.startsWith('late =') === true);
   later.tree.totalBytes[line] = (later.tree.totalBytes[line] ?? 0) + 1000;
   later.tree.selfBytes[line] = (later.tree.selfBytes[line] ?? 0) + 1000;
-  const tree = foldedFrames(later);
-  writeDeltas(tree, foldedFrames(pandas));
+  const tree = compared(later, pandas);
   expect(
-    tree.filter(({ deltaBytes }) => deltaBytes !== 0).map((frame) => [labelOf(frame).name, frame.deltaBytes]),
+    tree.filter((frame) => deltaBytes(frame) !== 0).map((frame) => [labelOf(frame).name, deltaBytes(frame)]),
   ).toEqual([['line 7', 1000]]);
+});
+
+test('a frame that only the earlier report has keeps the width that it had, and no frame is wider than its caller', () => {
+  const now = structuredClone(pandas);
+  const gone = now.frames.sourceLine.findIndex((text) => text.startsWith('merged ='));
+  // Another line altogether stands there now.
+  now.frames.sourceLine[gone] = 'print(flights)';
+  const tree = compared(now, pandas);
+  const missing = tree.filter((frame) => heldBytes(frame) === 0 && frame.depth === 1);
+  expect(missing.map((frame) => [labelOf(frame).source, frame.value])).toEqual([
+    ['merged = flights.merge(weather, on=["origin", "time_hour"])', 738197504],
+  ]);
+  expect(tree[0].compared).toEqual({ nowBytes: now.peakBytes, beforeBytes: pandas.peakBytes });
+  for (const { value, children } of tree) {
+    expect(children.reduce((sum, child) => sum + child.value, 0)).toBeLessThanOrEqual(value);
+  }
+});
+
+test('a line that was changed is the same line if it assigns to the same variable or calls the same', () => {
+  const now = structuredClone(pandas);
+  now.frames.sourceLine = now.frames.sourceLine.map((text) =>
+    text.replace(/^merged = .*/, 'merged = flights[few].join(w)'),
+  );
+  expect(compared(now, pandas).filter((frame) => deltaBytes(frame) !== 0)).toEqual([]);
+});
+
+test('a program whose files have other names is compared all the same', () => {
+  const small = reports.small;
+  const moved = { ...small.frames, file: small.frames.file.map((file) => file.replace('helpers.py', 'helpers_2.py')) };
+  expect(moved.file).not.toEqual(small.frames.file);
+  expect(compared({ ...small, frames: moved }, small).filter((frame) => deltaBytes(frame) !== 0)).toEqual([]);
 });
 
 test('lines that are gone stay in the comparison, with what they held', () => {
   const rows = lineRows(foldedFrames(pandas), ({ frame }) => isUserCode(frame));
   const [first, ...others] = sortRows(rows, 'own');
-  const compared = comparedRows(others, rows);
-  expect(compared).toHaveLength(rows.length);
-  expect(sortRows(compared, 'delta')[0]).toMatchObject({ ownBytes: 0, deltaBytes: -(first?.ownBytes ?? 0) });
+  const all = comparedRows(others, rows);
+  expect(all).toHaveLength(rows.length);
+  expect(sortRows(all, 'delta')[0]).toMatchObject({ ownBytes: 0, deltaBytes: -(first?.ownBytes ?? 0) });
 });
 
 test('shades of a difference tell its size', () => {

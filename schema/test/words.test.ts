@@ -6,11 +6,11 @@ import {
   dominantLine,
   headline,
   namedHolders,
+  peakParts,
   pruningStatement,
   residentStatement,
-  untouchedStatement,
-  splitPeak,
   topLines,
+  untouchedStatement,
 } from '../summary.js';
 import { formatBytes, formatSeconds, formatShare } from '../units.js';
 
@@ -70,6 +70,7 @@ describe('places', () => {
     ['/usr/lib/python3/dist-packages/numpy/x.py', 'numpy/x.py', 'numpy'],
     ['/usr/lib/python3.11/json/decoder.py', 'json/decoder.py', 'json'],
     ['/usr/lib/python3.12/site-packages/six.py', 'six.py', 'six'],
+    ['<frozen importlib._bootstrap>', '<frozen importlib._bootstrap>', 'importlib'],
     ['/home/me/project/train.py', '/home/me/project/train.py', ''],
     ['/home/me/python3.11/train.py', '/home/me/python3.11/train.py', ''],
   ])('%s is %s of the library "%s"', (file, short, library) => {
@@ -129,7 +130,14 @@ describe('the answer in words', () => {
 
   test('more kept at the end than at the peak is a peak that was kept', () => {
     const report = { ...fixture('small'), retainedBytes: 2 ** 40 };
-    expect(splitPeak(report)).toEqual({ residentBeforeBytes: null, keptBytes: report.peakBytes, temporaryBytes: 0 });
+    expect(peakParts(report)).toEqual({ keptBytes: report.peakBytes, temporaryBytes: 0 });
+  });
+
+  test('a program that came to its end has no kept part, as Python gives back all at its shutdown', () => {
+    const program = { ...fixture('small'), subject: { kind: 'program' as const, command: ['python', 'a.py'] } };
+    expect(words(program)).toMatch(/^Peak 150\.0 MiB\./);
+    expect(words(program)).not.toMatch(/kept|temporary/);
+    expect(words({ ...program, outcome: { kind: 'running' } })).toContain('is kept');
   });
 
   test('tells how much of the machine that was, where its memory is known', () => {

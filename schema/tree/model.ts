@@ -16,17 +16,36 @@ export interface FlameFrame {
   readonly subject: Report['subject'];
   /** Required by the chart, which labels frames by it; our labels are drawn from {@link labelOf}. */
   readonly name: string;
-  /** Bytes at the peak of the frame and everything it called (bottom up: that it and its callers held). */
+  /**
+   * Bytes at the peak of the frame and everything it called (bottom up: that it and its callers held). Of two reports in one tree the room
+   * that both need.
+   */
   value: number;
   selfBytes: number;
   /** How many frames of libraries are folded into it. */
   foldedFrames: number;
   /** 1 (traces) to {@link HEAT_LEVELS} (most of the peak). */
   readonly heat: number;
-  /** Bytes more (or, negative, less) than in the report that it is compared with; null if with none. */
-  deltaBytes: number | null;
+  /** What it held in either of two reports; null in a tree of one. */
+  compared: Compared | null;
   hide?: boolean;
   fade?: boolean;
+}
+
+/** Bytes of a frame in two reports; 0 where it is only in the other one. */
+export interface Compared {
+  readonly nowBytes: number;
+  readonly beforeBytes: number;
+}
+
+/** Bytes that a frame of the report itself held. */
+export function heldBytes({ value, compared }: FlameFrame): number {
+  return compared === null ? value : compared.nowBytes;
+}
+
+/** Bytes more (or, negative, less) than in the report that it is compared with; 0 if with none. */
+export function deltaBytes({ compared }: FlameFrame): number {
+  return compared === null ? 0 : compared.nowBytes - compared.beforeBytes;
 }
 
 /** A call tree in pre-order; the first is the root. */
@@ -80,7 +99,7 @@ export function addFrame(
     selfBytes,
     foldedFrames: 0,
     heat: heatOf(value / Math.max(1, report.peakBytes)),
-    deltaBytes: null,
+    compared: null,
   };
   parent?.children.push(made);
   tree.push(made);
@@ -275,7 +294,7 @@ export function matching(frames: readonly FlameFrame[], fits: (frame: FlameFrame
     const isCovered = frame.parent !== null && covered.has(frame.parent);
     if (isMatch) {
       found.add(frame);
-      bytes += isCovered ? 0 : frame.value;
+      bytes += isCovered ? 0 : heldBytes(frame);
     }
     if (isMatch || isCovered) {
       covered.add(frame);

@@ -149,16 +149,26 @@ export function page({ times, memory, curves, pyperformance }) {
   return `${parts.join('\n\n')}\n`;
 }
 
-const KERNEL_MARK = '<!-- kernel -->';
+/** Parts of the page that commands of their own write, in this order behind what `npm run bench` does. */
+const OTHER_PARTS = /** @type {const} */ (['kernel', 'lab']);
 
-/** The end of the page, which `npm run bench:kernel` writes, as it stands. @param {string} text of the page */
-export function kernelPart(text) {
-  const start = text.indexOf(KERNEL_MARK);
-  return start < 0 ? '' : `\n${text.slice(start)}`;
+/** @param {string} name */
+const mark = (name) => `<!-- ${name} -->`;
+
+/** The parts that others write, as they stand. @param {string} text of the page @returns {string} */
+export function otherParts(text) {
+  const starts = OTHER_PARTS.map((name) => text.indexOf(mark(name))).filter((start) => start >= 0);
+  return starts.length === 0 ? '' : `\n${text.slice(Math.min(...starts))}`;
 }
 
-/** The page with another such end. @param {string} text of the page @param {string} part */
-export function withKernelPart(text, part) {
-  const rest = text.slice(0, text.length - Math.max(0, kernelPart(text).length - 1));
-  return `${rest.trimEnd()}\n\n${KERNEL_MARK}\n\n${part}\n`;
+/** The page with another such part. @param {string} text of the page @param {typeof OTHER_PARTS[number]} name @param {string} part */
+export function withPart(text, name, part) {
+  const others = otherParts(text);
+  const own = text.slice(0, text.length - Math.max(0, others.length - 1)).trimEnd();
+  const parts = OTHER_PARTS.flatMap((other) => {
+    const [, from] = others.split(`${mark(other)}\n`);
+    const content = other === name ? part : from?.split('<!-- ')[0]?.trim();
+    return content === undefined ? [] : [`${mark(other)}\n\n${content}`];
+  });
+  return `${[own, ...parts].join('\n\n')}\n`;
 }

@@ -1,11 +1,13 @@
 /**
  * A report as HTML without any script or style sheet, for everything that doesn't have our extension: nbconvert, GitHub, editors, Lab
  * without it. It has to survive Lab's sanitizer, to be readable where inline styles are removed, and on light and dark paper:
- * text takes the page's colour except on coloured frames, which have their own.
+ * text takes the page's colour except on coloured frames, which have their own. Its elements are those that nbconvert's sanitizer knows, which
+ * nbviewer uses: it shows the tags of others as text.
  */
 import { escapeUTF8 } from 'entities/escape';
 import { at } from '../../../schema/columns.js';
 import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
+import { notesInWords } from '../../../schema/notes.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines, untouchedStatement } from '../../../schema/summary.js';
@@ -28,7 +30,9 @@ export function toStaticHtml(report: Report): string {
   const lines = headline(report).map((phrases) => `<div>${phrases.map(phraseHtml).join('')}</div>`);
   const pruned = pruningStatement(report);
   const resident = residentStatement(report);
-  const remarks = [...report.notes.map((note) => note.text), ...[resident, untouchedStatement(report), pruned].filter((statement) => statement !== null)];
+  const { urgent, other } = notesInWords(report);
+  const notes = [...urgent, ...other].map(({ text }) => text);
+  const remarks = [...notes, ...[resident, untouchedStatement(report), pruned].filter((statement) => statement !== null)];
   const facts = findings(report)
     .slice(0, MOST_FINDINGS)
     .map(({ statement, advice, evidence }) => findingHtml(statement, `${advice} ${evidence}`));
@@ -68,8 +72,8 @@ function table(report: Report): string {
   const right = 'style="text-align: right"';
   const left = 'style="text-align: left"';
   return (
-    `<table><thead><tr><th ${right}>At the peak</th><th ${right}>Share</th><th ${left}>Where</th>` +
-    `<th ${left}>Line</th></tr></thead><tbody>${rows.join('')}</tbody></table>`
+    `<table><tr><td ${right}><b>At the peak</b></td><td ${right}><b>Share</b></td><td ${left}><b>Where</b></td>` +
+    `<td ${left}><b>Line</b></td></tr>${rows.join('')}</table>`
   );
 }
 
@@ -96,8 +100,8 @@ function flamegraph(report: Report): string {
   const boxes = layout(report);
   const levels = boxes.reduce((most, box) => Math.max(most, box.level + 1), 0);
   return (
-    '<details open><summary>Call stacks at the peak: wider and redder frames held more memory</summary>' +
-    `<div style="position: relative; overflow: hidden; height: ${levels * LEVEL_PIXELS}px">${lists(boxes, report)}</div></details>`
+    '<div style="margin-top: 6px">Call stacks at the peak: wider and redder frames held more memory</div>' +
+    `<div style="position: relative; overflow: hidden; height: ${levels * LEVEL_PIXELS}px">${lists(boxes, report)}</div>`
   );
 }
 

@@ -36,7 +36,7 @@ function toLiveHtml(live: LiveProfile): string {
     );
   });
   const title = live.title === null ? '' : `<div><b>${escapeUTF8(live.title)}</b></div>`;
-  const table = rows.length === 0 ? '' : `<table><tbody>${rows.join('')}</tbody></table>`;
+  const table = rows.length === 0 ? '' : `<table>${rows.join('')}</table>`;
   return `<div>${title}<div>${liveHeadline(live).map(phraseHtml).join('')}</div>${table}</div>`;
 }
 

@@ -8,7 +8,7 @@ import { formatBytes, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from '../view/dom.js';
 import type { Kernels } from './kernels.js';
-import { cellLabel, cellWith, goToLineNumber } from './places.js';
+import { cellWith, goToLineNumber, promptLabel } from './places.js';
 import { readVariables, type Variable, type Variables } from './variables.js';
 
 /** After the kernel has become idle: while it runs one cell after the other, reading would only delay it. */
@@ -204,18 +204,24 @@ function madeBy(panel: NotebookPanel, { cell: number, cellId, line }: Variable):
     return element('span', { class: 'fil-soft' }, say('not known'));
   }
   const cell = cellWith(panel, cellId, number);
-  const label = cell === null ? say('Cell [%1]', number) : cellLabel(cell);
+  const label = promptLabel(number);
   const words = line > 0 ? say('%1 line %2', label, line) : label;
   if (cell === null) {
     return words;
   }
+  // Run again since, its lines may be others.
+  const isAsItWas = cell.model.executionCount === number;
   const link = element(
     'button',
-    { class: 'fil-link', title: say('Go to the line'), attributes: { type: 'button' } },
+    {
+      class: 'fil-link',
+      title: isAsItWas ? say('Go to the line') : say('Go to the cell, which has been run again since'),
+      attributes: { type: 'button' },
+    },
     words,
   );
   link.addEventListener('click', () => {
-    void goToLineNumber({ panel, cell }, line);
+    void goToLineNumber({ panel, cell }, isAsItWas ? line : 0);
   });
   return link;
 }

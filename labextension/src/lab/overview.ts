@@ -9,12 +9,12 @@ import { Widget } from '@lumino/widgets';
 import type { MemoryLimit } from '../../../schema/report.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
-import { splitPeak } from '../../../schema/summary.js';
+import { peakParts } from '../../../schema/summary.js';
 import { element } from '../view/dom.js';
 import { unpackReport } from '../view/unpack.js';
 import type { Kernels } from './kernels.js';
 import { MemoryNow } from './memory-now.js';
-import { cellLabel, goToCell, reportDataOf } from './places.js';
+import { cellLabel, goToCell, promptLabel, reportDataOf } from './places.js';
 
 const REFRESH_MILLISECONDS = 300;
 
@@ -151,8 +151,8 @@ export class Overview extends Widget {
       .find((line) => line.trim() !== '' && !line.startsWith('%%'));
     const jump = element(
       'button',
-      { class: 'fil-link', title: firstLine ?? '', attributes: { type: 'button' } },
-      cellLabel(cell),
+      { class: 'fil-link', title: firstLine ?? '', attributes: { type: 'button', 'aria-label': cellLabel(cell) } },
+      promptLabel(cell.model.executionCount),
     );
     jump.addEventListener('click', () => {
       if (this.#panel !== null) {
@@ -208,7 +208,7 @@ function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
     const report = unpackReport(data);
     return {
       peakBytes: report.peakBytes,
-      keptBytes: splitPeak(report).keptBytes,
+      keptBytes: peakParts(report)?.keptBytes ?? 0,
       seconds: report.durationSeconds,
       memoryLimit: report.memoryLimit ?? null,
     };

@@ -109,6 +109,11 @@ export function reportDataOf(cell: Cell): unknown {
   return reportOutputOf(cell)?.data[REPORT_MIME_TYPE] ?? null;
 }
 
+/** A cell where there is little room: as Jupyter marks it. */
+export function promptLabel(executionCount: number | null): string {
+  return `[${executionCount ?? ' '}]`;
+}
+
 /** What a reader calls a cell. */
 export function cellLabel(cell: CodeCell): string {
   return say('Cell [%1]', cell.model.executionCount ?? ' ');

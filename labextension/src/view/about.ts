@@ -3,7 +3,7 @@
  */
 import { subjectLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { outcomeInWords } from '../../../schema/summary.js';
+import { outcomeInWords, peakParts } from '../../../schema/summary.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -21,7 +21,10 @@ function facts(report: Report): HTMLElement {
     [say('Duration'), formatSeconds(report.durationSeconds)],
     [say('Outcome'), outcomeInFull(report)],
     [say('Peak'), exactly(peakBytes)],
-    [say('Kept at the end'), exactly(Math.min(retainedBytes, peakBytes))],
+    [
+      peakParts(report) === null ? say('Left after shutdown') : say('Kept at the end'),
+      exactly(Math.min(retainedBytes, peakBytes)),
+    ],
     [say('In use before'), residentBeforeBytes === null ? say('not known') : exactly(residentBeforeBytes)],
     [say('Frames'), tree.parent.length.toLocaleString('en-US')],
     [say('Versions'), `Fil ${producer.version}, Python ${producer.python || say('not known')}`],

@@ -9,8 +9,16 @@ import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js'
 import { say } from '../../../schema/words.js';
 import { deltaLevel } from '../../../schema/tree/compare.js';
 import { element } from './dom.js';
-import { type FlameFrame, type FlameTree, labelOf, type Matches, search } from '../../../schema/tree/model.js';
-import { Tooltip } from './tooltip.js';
+import {
+  deltaBytes,
+  type FlameFrame,
+  type FlameTree,
+  heldBytes,
+  labelOf,
+  type Matches,
+  search,
+} from '../../../schema/tree/model.js';
+import { differenceInWords, Tooltip } from './tooltip.js';
 
 const LEVEL_PIXELS = 22;
 /** Narrower frames are not drawn: nobody can see or hit them, and they cost most of the time. */
@@ -19,7 +27,8 @@ const NARROWEST_PIXELS = 1;
 const LABEL_PIXELS = 30;
 const OWNER_PIXELS = 140;
 const BYTES_PIXELS = 190;
-const ZOOM_MILLISECONDS = 250;
+/** Long enough to see where the frame went, short enough not to be waited for. */
+const ZOOM_MILLISECONDS = 80;
 const NOTHING: Matches = { frames: new Set(), bytes: 0 };
 
 type Node = FlameNode<FlameFrame>;
@@ -264,7 +273,9 @@ export class Flamegraph {
         group.setAttribute('data-heat', String(data.heat));
         group.setAttribute('data-kind', data.frame.kind);
         if (comparedPeakBytes !== null) {
-          group.setAttribute('data-delta', String(deltaLevel(data.deltaBytes ?? 0, comparedPeakBytes)));
+          // An attribute, as the chart writes the classes anew.
+          group.setAttribute('data-gone', String(data.compared?.nowBytes === 0));
+          group.setAttribute('data-delta', String(deltaLevel(deltaBytes(data), comparedPeakBytes)));
         }
         // The chart would grow it from nothing.
         group.querySelector('rect')?.setAttribute('width', String(width));
@@ -274,7 +285,7 @@ export class Flamegraph {
       if (width < LABEL_PIXELS) {
         label?.remove();
       } else if (holder && !label) {
-        holder.append(labelElement(data, comparedPeakBytes !== null));
+        holder.append(labelElement(data));
       }
       group.classList.toggle('fil-wide', width >= OWNER_PIXELS);
       group.classList.toggle('fil-wider', width >= BYTES_PIXELS);
@@ -355,7 +366,10 @@ export class Flamegraph {
   describe(frame: FlameFrame): string {
     const label = labelOf(frame);
     const parts = [label.name, label.place, label.source].filter((part) => part !== '');
-    return `${parts.join(', ')}: ${say('%1, %2 of the peak', formatBytes(frame.value), formatShare(frame.value, this.#options.report.peakBytes))}`;
+    const bytes = heldBytes(frame);
+    const share = formatShare(bytes, this.#options.report.peakBytes);
+    const held = `${parts.join(', ')}: ${say('%1, %2 of the peak', formatBytes(bytes), share)}`;
+    return frame.compared === null ? held : `${held}, ${differenceInWords(frame.compared)}`;
   }
 }
 
@@ -364,8 +378,8 @@ function sibling(frame: FlameFrame, step: -1 | 1): FlameFrame | undefined {
   return siblings[siblings.indexOf(frame) + step];
 }
 
-function labelElement(flame: FlameFrame, isCompared: boolean): HTMLElement {
-  const { frame, value, foldedFrames, deltaBytes } = flame;
+function labelElement(flame: FlameFrame): HTMLElement {
+  const { frame, value, foldedFrames, compared } = flame;
   const label = labelOf(flame);
   const text = element('span', { class: 'fil-label-text' });
   // `DataFrame.` of `DataFrame.merge`: the first to go where there is little room.
@@ -383,13 +397,13 @@ function labelElement(flame: FlameFrame, isCompared: boolean): HTMLElement {
   if (foldedFrames > 0) {
     text.append(' ', element('span', { class: 'fil-label-place' }, foldedWords(foldedFrames)));
   }
-  const bytes = isCompared && deltaBytes !== null ? formatDelta(deltaBytes) : formatBytes(value);
+  const bytes = compared === null ? formatBytes(value) : formatDelta(deltaBytes(flame));
   return element('div', { class: 'fil-label' }, text, element('span', { class: 'fil-label-bytes' }, bytes));
 }
 
 /** `3 frames folded`. */
 export function foldedWords(count: number): string {
-  return count === 1 ? say('1 frame folded') : say('%1 frames folded', count);
+  return count === 1 ? say('1 frame folded') : say('%1 frames folded', count.toLocaleString('en-US'));
 }
 
 function zoomMilliseconds(): number {

@@ -2,7 +2,7 @@
  * The answer in words, and the peak's parts as a bar.
  */
 import type { Report } from '../../../schema/report.js';
-import { answer, circumstances, type Holders, namedHolders, type Phrase, splitPeak } from '../../../schema/summary.js';
+import { answer, circumstances, type Holders, namedHolders, peakParts, type Phrase } from '../../../schema/summary.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -43,7 +43,12 @@ export function phraseElement({ kind, text }: Phrase): Node | string {
 }
 
 function splitElements(report: Report): HTMLElement[] {
-  const { residentBeforeBytes, keptBytes, temporaryBytes } = splitPeak(report);
+  const split = peakParts(report);
+  if (split === null) {
+    return [];
+  }
+  const { residentBeforeBytes } = report;
+  const { keptBytes, temporaryBytes } = split;
   const { before, kept } = namedHolders(report);
   const parts: { name: string; words: string; bytes: number; holders: Holders }[] = [
     { name: 'before', words: say('in use before'), bytes: residentBeforeBytes ?? 0, holders: before },

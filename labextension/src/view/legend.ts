@@ -13,7 +13,12 @@ export function legendElement(tab: Tab, isCompared: boolean): HTMLElement {
     for (let level = -DELTA_LEVELS; level <= DELTA_LEVELS; level++) {
       shades.append(element('i', { attributes: { 'data-delta': String(level) } }));
     }
-    return element('span', { class: 'fil-legend' }, shades, say('blue: less than before, red: more'));
+    return element(
+      'span',
+      { class: 'fil-legend' },
+      shades,
+      say('blue: less than before, hatched: gone, red: more; as wide as the larger of both'),
+    );
   }
   for (let heat = 1; heat <= HEAT_LEVELS; heat++) {
     shades.append(element('i', { attributes: { 'data-heat': String(heat) } }));

@@ -1,7 +1,7 @@
 /**
  * The lines of the program with what they held at the peak, most first.
  */
-import { frameLabel, libraryOf } from '../../../schema/places.js';
+import { frameLabel, type FrameLabel, libraryOf } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { mappedInWords } from '../../../schema/summary.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
@@ -27,15 +27,17 @@ export class LineTable {
   readonly #report: Report;
   readonly #rows: readonly LineRow[];
   readonly #events: LineTableEvents;
-  readonly #isCompared: boolean;
-  #order: LineOrder = 'own';
+  /** The report that it is compared with. */
+  readonly #before: Report | null;
+  #order: LineOrder;
   #term = '';
   #isWhole = false;
 
-  constructor(report: Report, rows: readonly LineRow[], isCompared: boolean, events: LineTableEvents) {
+  constructor(report: Report, rows: readonly LineRow[], before: Report | null, events: LineTableEvents) {
     this.#report = report;
     this.#rows = rows;
-    this.#isCompared = isCompared;
+    this.#before = before;
+    this.#order = before === null ? 'own' : 'delta';
     this.#events = events;
     this.#draw();
   }
@@ -76,7 +78,7 @@ export class LineTable {
       { order: 'own', title: say('Own'), explanation: say('allocated by the line itself') },
       { order: 'total', title: say('Total'), explanation: say('by the line and everything that it called') },
     ];
-    if (this.#isCompared) {
+    if (this.#before !== null) {
       columns.push({ order: 'delta', title: say('Change'), explanation: say('own bytes, compared with before') });
     }
     columns.push(
@@ -115,7 +117,7 @@ export class LineTable {
       element('td', { class: 'fil-number' }, formatBytes(ownBytes)),
       element('td', { class: 'fil-number' }, formatBytes(totalBytes)),
     ];
-    if (this.#isCompared) {
+    if (this.#before !== null) {
       const delta = deltaBytes ?? 0;
       const kind = delta === 0 ? 'same' : delta > 0 ? 'more' : 'less';
       cells.push(element('td', { class: `fil-number fil-${kind}` }, formatDelta(delta)));
@@ -126,8 +128,8 @@ export class LineTable {
     return element('tr', {}, ...cells, share, element('td', {}, ...this.#where(row)));
   }
 
-  #where(row: LineRow): Node[] {
-    const { name, place, source } = frameLabel(row.frame, this.#report.subject);
+  #where(row: LineRow): (Node | string)[] {
+    const { name, place, source } = this.#label(row);
     const { jump } = this.#events;
     const words = place === '' ? name : `${name} (${place})`;
     let where: HTMLElement = element('span', {}, words);
@@ -141,16 +143,26 @@ export class LineTable {
         jump(row);
       });
     }
+    if (row.frames.length === 0) {
+      where.append(' ', element('span', { class: 'fil-soft' }, say('gone')));
+    }
     const mapped = mappedInWords(row.mapped);
     return [
       where,
       ...(mapped === '' ? [] : [element('span', { class: 'fil-soft' }, ` ${mapped}`)]),
-      ...(source === '' ? [] : [element('code', { class: 'fil-line-source' }, source)]),
+      ...(source === '' ? [] : [' ', element('code', { class: 'fil-line-source' }, source)]),
     ];
   }
 
-  #searchText({ frame }: LineRow): string {
-    const { name, place, source } = frameLabel(frame, this.#report.subject);
+  /** A line that is gone is one of the earlier run. */
+  #label({ frame, frames }: LineRow): FrameLabel {
+    const { subject } = frames.length === 0 && this.#before !== null ? this.#before : this.#report;
+    return frameLabel(frame, subject);
+  }
+
+  #searchText(row: LineRow): string {
+    const { frame } = row;
+    const { name, place, source } = this.#label(row);
     return `${name}\n${place}\n${source}\n${frame.file}:${frame.line}\n${libraryOf(frame.file)}`.toLowerCase();
   }
 }

@@ -7,7 +7,7 @@ import type { Report } from '../../../schema/report.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { bottomUp } from '../../../schema/tree/bottom-up.js';
-import { comparedRows, writeDeltas } from '../../../schema/tree/compare.js';
+import { comparedRows, mergedTree } from '../../../schema/tree/compare.js';
 import { Flamegraph, type FlamegraphEvents } from './flamegraph.js';
 import type { Tab, ViewHost } from './host.js';
 import { LineTable } from './line-table.js';
@@ -66,10 +66,9 @@ function comparedTree(
   turn: (report: Report, tree: FlameTree) => FlameTree,
 ): FlameTree {
   const tree = turn(report, treeOf(report, isFolded));
-  if (before !== null) {
-    writeDeltas(tree, turn(before, treeOf(before, isFolded)));
-  }
-  return tree;
+  return before === null
+    ? tree
+    : mergedTree({ report, tree }, { report: before, tree: turn(before, treeOf(before, isFolded)) });
 }
 
 function flamePanel(name: string, tree: FlameTree, { report, before, host, events }: PanelInput): Panel {
@@ -135,7 +134,7 @@ function linesPanel({ report, before, isFolded, host }: PanelInput): Panel {
     lineRows(treeOf(of, isFolded), ({ frame }) => !isFolded || isUserCode(frame));
   const rows = before === null ? rowsOf(report) : comparedRows(rowsOf(report), rowsOf(before));
   const { jump } = host;
-  const table = new LineTable(report, rows, before !== null, {
+  const table = new LineTable(report, rows, before, {
     jump:
       jump === null
         ? null
@@ -161,8 +160,8 @@ function linesPanel({ report, before, isFolded, host }: PanelInput): Panel {
   };
 }
 
-function timePanel({ report }: PanelInput): Panel {
-  const chart = new TimeChart(report);
+function timePanel({ report, before }: PanelInput): Panel {
+  const chart = new TimeChart(report, before);
   return {
     element: chart.element,
     tree: null,

@@ -6,6 +6,7 @@ import type { Report } from '../../../schema/report.js';
 import { reportText } from '../../../schema/report-text.js';
 import { pruningStatement, residentStatement, untouchedStatement } from '../../../schema/summary.js';
 import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
+import { notesInWords } from '../../../schema/notes.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { deltaLevel, peakDelta } from '../../../schema/tree/compare.js';
@@ -21,7 +22,7 @@ import { stillPicture } from './still.js';
 import { foldedFrames } from '../../../schema/tree/model.js';
 
 /** Searching while somebody types would mark half of the frames first. */
-const SEARCH_DELAY_MILLISECONDS = 120;
+const SEARCH_DELAY_MILLISECONDS = 40;
 
 let lastId = 0;
 
@@ -36,6 +37,7 @@ export class ReportView {
   readonly #spoken = element('div', { class: 'fil-spoken', attributes: { 'aria-live': 'polite' } });
   readonly #change = element('span', { class: 'fil-change' });
   readonly #search = searchBox();
+  readonly #fold = element('label', { class: 'fil-fold' });
   readonly #reset: HTMLButtonElement;
   readonly #menu: Menu;
   readonly #tabs = new Map<Tab, HTMLButtonElement>();
@@ -174,8 +176,8 @@ export class ReportView {
         this.#applySearch();
       }, SEARCH_DELAY_MILLISECONDS);
     });
-    const foldLabel = element('label', { class: 'fil-fold' }, fold, say('fold library frames'));
-    this.#toolbar.append(list, this.#status, foldLabel, this.#search, this.#reset, this.#menu.element);
+    this.#fold.append(fold, say('fold library frames'));
+    this.#toolbar.append(list, this.#status, this.#fold, this.#search, this.#reset, this.#menu.element);
   }
 
   #choose(tab: Tab): void {
@@ -217,7 +219,7 @@ export class ReportView {
     panel.fit();
     this.#reset.disabled = true;
     this.#reset.hidden = panel.resetZoom === null;
-    this.#search.hidden = this.#tab === 'time';
+    this.#search.hidden = this.#fold.hidden = this.#tab === 'time';
     for (const [tab, made] of this.#tabs) {
       made.setAttribute('aria-selected', String(tab === this.#tab));
       made.tabIndex = tab === this.#tab ? 0 : -1;
@@ -231,6 +233,9 @@ export class ReportView {
     const isPicture = this.#tab === 'flamegraph' || this.#tab === 'bottom-up';
     const parts: Node[] = isPicture ? [legendElement(this.#tab, this.#compared !== null)] : [];
     if (this.#compared !== null) {
+      if (this.#tab === 'time') {
+        parts.push(element('span', {}, say('dashed: the earlier run')));
+      }
       const delta = peakDelta(this.#report, this.#compared.report);
       const words =
         delta === 0
@@ -370,10 +375,16 @@ function remarks(report: Report): HTMLElement[] {
         element('span', { class: 'fil-soft' }, evidence),
       ),
     );
-  const notes = report.notes.map(({ code, text }) =>
-    element('p', { class: 'fil-note', attributes: { 'data-code': code } }, say(text)),
+  const { urgent, other } = notesInWords(report);
+  const notes = urgent.map(({ code, text }) =>
+    element('p', { class: 'fil-note', attributes: { 'data-code': code } }, text),
   );
-  const details = [pruningStatement(report), residentStatement(report), untouchedStatement(report)]
+  const details = [
+    ...other.map(({ text }) => text),
+    pruningStatement(report),
+    residentStatement(report),
+    untouchedStatement(report),
+  ]
     .filter((statement) => statement !== null)
     .map((statement) => element('p', { class: 'fil-pruned' }, statement));
   const left =

@@ -3,9 +3,9 @@
  */
 import { fitting, shorten } from '../../../schema/picture.js';
 import type { Report } from '../../../schema/report.js';
-import { formatBytes } from '../../../schema/units.js';
+import { formatBytes, formatDelta } from '../../../schema/units.js';
 import { headline } from '../../../schema/summary.js';
-import { type FlameFrame, type FlameTree, labelOf } from '../../../schema/tree/model.js';
+import { deltaBytes, type FlameFrame, type FlameTree, labelOf } from '../../../schema/tree/model.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const WIDTH = 1200;
@@ -66,7 +66,8 @@ export function stillPicture(report: Report, tree: FlameTree, colours: StillColo
 
 function inOneLine(frame: FlameFrame): string {
   const { name, place, source } = labelOf(frame);
-  return `${[name, place, source].filter((part) => part !== '').join('  ')}  ${formatBytes(frame.value)}`;
+  const bytes = frame.compared === null ? formatBytes(frame.value) : formatDelta(deltaBytes(frame));
+  return `${[name, place, source].filter((part) => part !== '').join('  ')}  ${bytes}`;
 }
 
 function shape(tag: string, attributes: Readonly<Record<string, string | number>>): SVGElement {

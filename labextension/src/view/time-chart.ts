@@ -7,8 +7,9 @@ import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
 import { shape } from './svg.js';
 
-const HEIGHT = 180;
-const [LEFT, RIGHT, TOP, BOTTOM] = [76, 16, 14, 24];
+const HEIGHT = 190;
+/** Above the curve is room for the words about its peak. */
+const [LEFT, RIGHT, TOP, BOTTOM] = [76, 16, 24, 24];
 
 /** A moment of a run. */
 interface Moment {
@@ -45,13 +46,16 @@ export function moments(report: Report): { readonly all: readonly Moment[]; read
 export class TimeChart {
   readonly element = element('div', { class: 'fil-time' });
   readonly #report: Report;
+  /** The report that it is compared with. */
+  readonly #before: Report | null;
   readonly #observer: ResizeObserver;
   readonly #readout = element('div', { class: 'fil-time-readout fil-soft' });
   readonly #canvas = element('div');
   #width = 0;
 
-  constructor(report: Report) {
+  constructor(report: Report, before: Report | null) {
     this.#report = report;
+    this.#before = before;
     this.element.append(this.#canvas, this.#readout);
     this.#observer = new ResizeObserver(() => {
       this.fit();
@@ -81,12 +85,14 @@ export class TimeChart {
       );
       return;
     }
-    const last = Math.max(all.at(-1)?.seconds ?? 0, Number.EPSILON);
+    const earlier = this.#before === null ? { all: [], peak: null } : moments(this.#before);
+    const last = Math.max(all.at(-1)?.seconds ?? 0, earlier.all.at(-1)?.seconds ?? 0, Number.EPSILON);
+    const most = Math.max(1, peak.bytes, earlier.peak?.bytes ?? 0);
     const x = (seconds: number): number => LEFT + ((width - LEFT - RIGHT) * seconds) / last;
-    const y = (bytes: number): number => HEIGHT - BOTTOM - ((HEIGHT - TOP - BOTTOM) * bytes) / Math.max(1, peak.bytes);
+    const y = (bytes: number): number => HEIGHT - BOTTOM - ((HEIGHT - TOP - BOTTOM) * bytes) / most;
     const svg = shape('svg', { width, height: HEIGHT, role: 'img', 'aria-label': this.#inWords(peak) });
     for (const part of [0, 0.5, 1]) {
-      const bytes = peak.bytes * part;
+      const bytes = most * part;
       svg.append(
         shape('line', { class: 'fil-grid', x1: LEFT, x2: width - RIGHT, y1: y(bytes), y2: y(bytes) }),
         words(LEFT - 8, y(bytes) + 4, 'end', formatBytes(Math.round(bytes))),
@@ -94,24 +100,26 @@ export class TimeChart {
     }
     for (const part of [0, 0.25, 0.5, 0.75, 1]) {
       const anchor = part === 0 ? 'start' : part === 1 ? 'end' : 'middle';
-      svg.append(words(x(last * part), HEIGHT - 6, anchor, formatSeconds(last * part)));
+      svg.append(words(x(last * part), HEIGHT - 6, anchor, part === 0 ? '0' : formatSeconds(last * part)));
     }
-    const line = all.map(({ seconds, bytes }) => `${x(seconds).toFixed(1)} ${y(bytes).toFixed(1)}`).join('L');
+    const through = (curve: readonly Moment[]): string =>
+      curve.map(({ seconds, bytes }) => `${x(seconds).toFixed(1)} ${y(bytes).toFixed(1)}`).join('L');
+    const end = x(all.at(-1)?.seconds ?? 0).toFixed(1);
     svg.append(
-      shape('path', { class: 'fil-area', d: `M${x(0)} ${y(0)}L${line}L${x(last).toFixed(1)} ${y(0)}Z` }),
-      shape('path', { class: 'fil-curve', d: `M${line}` }),
+      shape('path', { class: 'fil-area', d: `M${x(0)} ${y(0)}L${through(all)}L${end} ${y(0)}Z` }),
+      shape('path', { class: 'fil-curve', d: `M${through(all)}` }),
+      ...(earlier.peak === null ? [] : [shape('path', { class: 'fil-curve-before', d: `M${through(earlier.all)}` })]),
       shape('circle', { class: 'fil-peak', cx: x(peak.seconds), cy: y(peak.bytes), r: 4 }),
     );
     const isRight = x(peak.seconds) > width / 2;
-    svg.append(
-      words(
-        x(peak.seconds) + (isRight ? -9 : 9),
-        y(peak.bytes) + 12,
-        isRight ? 'end' : 'start',
-        this.#inWords(peak),
-        true,
-      ),
+    const label = words(
+      x(peak.seconds) + (isRight ? 5 : -5),
+      y(peak.bytes) - 10,
+      isRight ? 'end' : 'start',
+      this.#inWords(peak),
+      true,
     );
+    svg.append(label);
     const cursor = shape('line', { class: 'fil-cursor', y1: TOP, y2: HEIGHT - BOTTOM, visibility: 'hidden' });
     svg.append(cursor);
     svg.addEventListener('pointermove', (event) => {

@@ -6,7 +6,7 @@ import type { Report } from '../../../schema/report.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
-import { type FlameFrame, labelOf } from '../../../schema/tree/model.js';
+import { type Compared, type FlameFrame, heldBytes, labelOf } from '../../../schema/tree/model.js';
 
 const GAP_PIXELS = 6;
 
@@ -65,7 +65,8 @@ export class Tooltip {
   }
 
   #content(flame: FlameFrame): Node[] {
-    const { frame, value, selfBytes, foldedFrames, deltaBytes } = flame;
+    const { frame, selfBytes, foldedFrames, compared } = flame;
+    const value = heldBytes(flame);
     const label = labelOf(flame);
     const { peakBytes, subject } = this.#report;
     const content: Node[] = [];
@@ -103,11 +104,11 @@ export class Tooltip {
         ` · ${say('%1 of the peak', formatShare(value, peakBytes))}`,
       ),
     );
-    if (deltaBytes !== null) {
-      content.push(element('div', {}, say('%1 compared with before', formatDelta(deltaBytes))));
+    if (compared !== null) {
+      content.push(element('div', {}, differenceInWords(compared)));
     }
     if (foldedFrames > 0) {
-      const count = foldedFrames === 1 ? say('1 frame') : say('%1 frames', foldedFrames);
+      const count = foldedFrames === 1 ? say('1 frame') : say('%1 frames', foldedFrames.toLocaleString('en-US'));
       content.push(element('div', { class: 'fil-soft' }, say('%1 of the library folded into it', count)));
     }
     if (frame.kind === 'python' && foldedFrames === 0 && selfBytes > 0 && selfBytes < value) {
@@ -115,6 +116,16 @@ export class Tooltip {
     }
     return content;
   }
+}
+
+/** How a frame differs from the same one of the earlier report. */
+export function differenceInWords({ nowBytes, beforeBytes }: Compared): string {
+  if (beforeBytes === 0) {
+    return say('new: nothing before');
+  }
+  return nowBytes === 0
+    ? say('gone: %1 before', formatBytes(beforeBytes))
+    : say('%1 compared with %2 before', formatDelta(nowBytes - beforeBytes), formatBytes(beforeBytes));
 }
 
 function shortPlace(file: string, line: number): string {

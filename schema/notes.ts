@@ -1,0 +1,68 @@
+/**
+ * What a reader has to know to read the figures right, in words.
+ */
+import type { Report, ReportNote, ReportOutcome } from './report.js';
+import { say } from './words.js';
+
+/** A note as it is shown. */
+export interface NoteInWords {
+  readonly code: ReportNote['code'];
+  readonly text: string;
+}
+
+/** A note's sentence, in the reader's language. */
+export function noteText(code: ReportNote['code'], outcome: ReportOutcome): string {
+  switch (code) {
+    case 'call-sites-full':
+      return say(
+        'The program has more call sites than Fil keeps apart; the bytes of the latest ones are shown at their callers.',
+      );
+    case 'stacks-truncated':
+      return say(
+        'Some call stacks were deeper than Fil follows; their memory is shown at the part of the stack that was read.',
+      );
+    case 'allocator-replaced':
+      return say(
+        "Other code replaced Python's memory allocator while memory was being tracked; from then on small Python objects are missing.",
+      );
+    case 'tracker-memory-exhausted':
+      return say('Fil could not get memory for its own tables; some blocks of memory are missing from the figures.');
+    case 'stacks-missing':
+      return say(
+        'Fil could not get memory to follow the call stacks of some threads; what they allocated is counted, but not shown where.',
+      );
+    case 'recursion-folded':
+      return say(
+        'The program has very many call stacks; in the latest of them, calls of a recursion are shown at the first call of the same line.',
+      );
+    case 'process-died':
+      return say(
+        'The process ended %1 while memory was being tracked; these are its figures up to that moment.',
+        howItEnded(outcome),
+      );
+    case 'live-snapshot':
+      return say('The program went on while its memory was read, so sums can be off by single allocations.');
+  }
+}
+
+function howItEnded(outcome: ReportOutcome): string {
+  if (outcome.kind === 'died' && outcome.signal !== null) {
+    return say('by signal %1', outcome.signal);
+  }
+  return outcome.kind === 'died' && outcome.exitCode !== null
+    ? say('with exit status %1', outcome.exitCode)
+    : say('unexpectedly');
+}
+
+/** A report's notes: those that change how its figures are to be read, and those that only explain how they were made. */
+export function notesInWords({ notes, outcome }: Report): {
+  readonly urgent: NoteInWords[];
+  readonly other: NoteInWords[];
+} {
+  const isMinor = ({ code }: ReportNote): boolean => code === 'recursion-folded';
+  const inWords = ({ code }: ReportNote): NoteInWords => ({ code, text: noteText(code, outcome) });
+  return {
+    urgent: notes.filter((note) => !isMinor(note)).map(inWords),
+    other: notes.filter(isMinor).map(inWords),
+  };
+}
