@@ -168,3 +168,10 @@ test('the curve goes through the exact peak, from nothing to what was kept', () 
   expect(all.map(({ seconds }) => seconds)).toEqual([0, 1, 2, 3, pandas.durationSeconds]);
   expect(all.at(-1)?.bytes).toBe(pandas.retainedBytes);
 });
+
+test('the curve ends with the run, even if a sample was taken after it', () => {
+  const { all, peak } = moments({ ...pandas, durationSeconds: 2, timeline: { seconds: [1, 2.1], bytes: [5, 9] } });
+  expect(peak?.seconds).toBe(2);
+  expect(all.map(({ seconds }) => seconds)).toEqual([0, 1, 2, 2]);
+  expect(all.at(-1)?.bytes).toBe(pandas.retainedBytes);
+});

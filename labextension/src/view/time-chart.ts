@@ -23,7 +23,11 @@ interface Moment {
  */
 export function moments(report: Report): { readonly all: readonly Moment[]; readonly peak: Moment | null } {
   const { timeline, durationSeconds, peakBytes, retainedBytes } = report;
-  const samples = timeline.seconds.map((seconds, row): Moment => ({ seconds, bytes: timeline.bytes[row] ?? 0 }));
+  const samples = timeline.seconds.map((seconds, row): Moment => ({
+    // The last one may be taken a moment after the end.
+    seconds: Math.min(seconds, durationSeconds),
+    bytes: timeline.bytes[row] ?? 0,
+  }));
   let highest: Moment | undefined;
   for (const sample of samples) {
     highest = highest === undefined || sample.bytes > highest.bytes ? sample : highest;
@@ -36,9 +40,7 @@ export function moments(report: Report): { readonly all: readonly Moment[]; read
   if ((all[0]?.seconds ?? 0) > 0) {
     all.unshift({ seconds: 0, bytes: 0 });
   }
-  if ((all.at(-1)?.seconds ?? 0) < durationSeconds) {
-    all.push({ seconds: durationSeconds, bytes: Math.min(retainedBytes, peakBytes) });
-  }
+  all.push({ seconds: durationSeconds, bytes: Math.min(retainedBytes, peakBytes) });
   return { all, peak };
 }
 
