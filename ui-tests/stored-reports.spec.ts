@@ -284,7 +284,7 @@ test('GitHub, which removes styles and what it does not know, shows the table an
 test('a PDF by LaTeX has the lines as text, in which no command of LaTeX works', () => {
   const report = fixture('pandas');
   const command = '\\end{Verbatim}\\input{secret}';
-  const frames = { ...report.frames, sourceLine: report.frames.sourceLine.map((text) => `${text} # ${command}`) };
+  const frames = { ...report.frames, sourceLine: report.frames.sourceLine.map((text) => `${command} ${text}`) };
   writeReports('printed.ipynb', [{ ...report, frames }]);
   execFileSync(JUPYTER, ['nbconvert', '--to', 'latex', '--log-level', 'ERROR', 'printed.ipynb'], { cwd: NOTEBOOKS });
   const latex = readFileSync(join(NOTEBOOKS, 'printed.tex'), 'utf8');
