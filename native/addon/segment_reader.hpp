@@ -48,6 +48,8 @@ struct Snapshot {
   std::vector<double> current_site_bytes;
   /// Empty if no allocation has failed.
   std::vector<double> failure_site_bytes;
+  /// At the peak of all processes of the tree together; empty without a tree.
+  std::vector<double> joint_site_bytes;
 
   Codes codes;
 };
@@ -63,7 +65,8 @@ class SegmentReader {
   /// full disk would otherwise end the process that writes into it, and marks it as in use; or copies one that a
   /// process left. Throws std::system_error, or std::runtime_error with a sentence: that the file is no segment of this
   /// version, is cut off, or is in use.
-  enum class Open { create, existing };
+  /// A `member` is one that a process of a tree has made, which may be writing.
+  enum class Open { create, existing, member };
   SegmentReader(const std::string& path, Open how);
   ~SegmentReader();
   SegmentReader(const SegmentReader&) = delete;
@@ -76,7 +79,8 @@ class SegmentReader {
 
   segment::View view() const { return view_; }
 
-  Snapshot snapshot() const;
+  /// @param joint_peak of the tree (tree.hpp); below 0 without one.
+  Snapshot snapshot(std::int64_t joint_peak = -1) const;
 
   /// Names of code objects from a row on.
   Codes codes(std::uint32_t from) const;
@@ -89,6 +93,7 @@ class SegmentReader {
  private:
   void map();
   void create_file(const std::string& path);
+  void open_member(const std::string& path);
   void copy_file(const std::string& path);
   void write_header();
   std::uint64_t end_of_life() const;

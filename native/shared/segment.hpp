@@ -28,7 +28,7 @@ inline constexpr std::uint32_t layout_version = 5;
 // Capacities of a segment at scale 0. With little address space a tracker uses a part of it: at scale n, 1 / 2^n of
 // each.
 
-/// Call sites of one session. 2^20 sites are 48 MiB of sparse memory; a site beyond it is charged to its caller's site.
+/// Call sites of one session. 2^20 sites are 56 MiB of sparse memory; a site beyond it is charged to its caller's site.
 inline constexpr std::uint32_t site_capacity = 1U << 20;
 /// Code objects of one session; a code object beyond it is charged to its caller's site.
 inline constexpr std::uint32_t code_capacity = 1U << 17;
@@ -69,6 +69,8 @@ struct SiteCounts {
   std::atomic<std::uint64_t> generation;
   /// Bytes when an allocation last failed; see above.
   std::atomic<std::int64_t> failure_bytes;
+  /// Bytes at the last peak of all processes of the tree together; likewise, with Header::joint_generation.
+  std::atomic<std::int64_t> joint_bytes;
 };
 
 /// Where a site is. Written once, before Header::site_count covers it.
@@ -144,11 +146,13 @@ struct Header {
   /// The generation that the last peak, and the last failed allocation (0 if none failed), have raised it to.
   std::atomic<std::uint64_t> peak_generation;
   std::atomic<std::uint64_t> failure_generation;
+  /// Raised for the joint peak that the process has seen last (tree.hpp); 0 without a tree.
+  std::atomic<std::uint64_t> joint_generation;
 };
 
 // Both artefacts compile these figures; a compiler that lays them out differently must not link.
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
-static_assert(sizeof(SiteCounts) == 32 && sizeof(SiteFrame) == 16 && sizeof(CodeRecord) == 24);
+static_assert(sizeof(SiteCounts) == 40 && sizeof(SiteFrame) == 16 && sizeof(CodeRecord) == 24);
 static_assert(offsetof(Header, current_bytes) == 128 && sizeof(Header) == 192);
 
 constexpr std::size_t align_to_page(std::size_t bytes) {
@@ -209,6 +213,14 @@ inline std::int64_t bytes_at_peak(const SiteCounts& site, std::uint64_t peak_gen
 inline std::int64_t bytes_at_failure(const SiteCounts& site, std::uint64_t failure_generation) {
   if (site.generation.load(std::memory_order_acquire) >= failure_generation) {  // as above
     return site.failure_bytes.load(std::memory_order_relaxed);
+  }
+  return site.current_bytes.load(std::memory_order_relaxed);
+}
+
+/// What a site held at the joint peak that the process has seen last. `joint_generation` is the header's.
+inline std::int64_t bytes_at_joint_peak(const SiteCounts& site, std::uint64_t joint_generation) {
+  if (site.generation.load(std::memory_order_acquire) >= joint_generation) {  // as above
+    return site.joint_bytes.load(std::memory_order_relaxed);
   }
   return site.current_bytes.load(std::memory_order_relaxed);
 }

@@ -61,6 +61,9 @@ Block BlockTable::take_huge(const ExclusiveGuard& guard, std::uintptr_t address)
 }
 
 void BlockTable::clear(const ExclusiveGuard& guard) {
+  if (directories_ == nullptr) {
+    return;
+  }
   for (std::size_t i = 0; i < directory_count; ++i) {
     if (directories_[i] == &nothing) {
       continue;

@@ -13,6 +13,10 @@ void* reserve(std::size_t bytes);
 void discard(void* address, std::size_t bytes);
 void unreserve(void* address, std::size_t bytes);
 
+/// Makes sure that these pages of a shared mapping have memory, or a write to them could be a SIGBUS where its file
+/// system is full. False if there is none. True where the kernel can't tell (before 5.14).
+bool populate(void* address, std::size_t bytes);
+
 /// Makes pages of a shared mapping read as zero again and frees their memory. False where the file system can't.
 bool punch_hole(void* address, std::size_t bytes);
 /// The limit of `ulimit -v`, in bytes; the largest number if there is none.

@@ -102,7 +102,7 @@ const char* Tracker::why_unfit() {
   if (problem_ != nullptr) {
     return problem_;
   }
-  if (!attached()) {
+  if (!attached() || role_ != Role::top) {
     // Still there if no Python was found at the start, as in a shell that only starts one.
     return getenv(environment::segment_descriptor) != nullptr ? python::Interpreter::exports_nothing
                                                               : "This process was not started by Fil.";
@@ -128,43 +128,70 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count) {
     return "Tracking is on already.";
   }
   if (!prepared_) {
-    tree_ = CallTree(view_, python_);
-    if (!tree_.prepare() || !blocks_.prepare()) {
+    if (!prepare_tables()) {
       return "There is not enough address space for the profiler's tables (is it limited by ulimit -v?).";
     }
-    if (fails(Failpoint::watch_code) ||
-        !python::watch_code(python_, [](const void* code) { tracker.code_died(code); })) {
+    if (!watches_code_) {
       return "All of Python's code watchers are taken by other tools, so Fil could not notice when code objects are "
              "freed.";
     }
-    if (system::register_barrier()) {
-      exclusive_.allow_bias();
-    }
-    prepared_ = true;
   }
-  segment::Header& header = view_.header();
   {
     const ExclusiveGuard guard(exclusive_, Gil::not_held);
-    tree_.reset(guard);
+    tree_.forget_boundaries(guard);
     for (std::size_t i = 0; i < count; ++i) {
       tree_.add_boundary(guard, boundaries[i]);
     }
-    view_.failure().count.store(0, std::memory_order_relaxed);
-    ++epoch_;
-    header.python_version_hex = static_cast<std::uint32_t>(*python_.api().version);
-    header.ended_nanoseconds.store(0, std::memory_order_relaxed);
-    header.began_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
-    header.own_bytes.store(0, std::memory_order_relaxed);
-    header.session.store(++sessions_, std::memory_order_relaxed);
-    header.state.store(segment::State::tracking, std::memory_order_release);
+    if (link_.attached()) {
+      control_page.control.joint = tree::Joint{0, 0};
+    }
+    start_session(guard, ++sessions_);
   }
   python::install_allocator_hooks(python_);
-  active_session.store(sessions_, std::memory_order_release);
+  control_page.control.session.store(sessions_, std::memory_order_release);
   return nullptr;
 }
 
+/// Reserves the tables, and has word of dying code. False if the first can't be had.
+bool Tracker::prepare_tables() {
+  tree_ = CallTree(view_, python_);
+  if (!tree_.prepare() || !blocks_.prepare()) {
+    return false;
+  }
+  watches_code_ =
+      !fails(Failpoint::watch_code) && python::watch_code(python_, [](const void* code) { tracker.code_died(code); });
+  if (!watches_code_) {
+    return true;
+  }
+  if (system::register_barrier()) {
+    exclusive_.allow_bias();
+  }
+  prepared_ = true;
+  return true;
+}
+
+/// With tables that are prepared, and no session under way.
+void Tracker::start_session(const ExclusiveGuard& guard, std::uint32_t session) {
+  segment::Header& header = view_.header();
+  tree_.reset(guard);
+  blocks_.clear(guard);
+  mappings_.clear(guard);
+  view_.failure().count.store(0, std::memory_order_relaxed);
+  ++epoch_;
+  header.python_version_hex = python_.found() ? static_cast<std::uint32_t>(*python_.api().version) : 0;
+  header.ended_nanoseconds.store(0, std::memory_order_relaxed);
+  header.began_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
+  header.own_bytes.store(0, std::memory_order_relaxed);
+  header.session.store(session, std::memory_order_relaxed);
+  if (link_.attached()) {
+    ledger_.join(guard, control_page.control, tree::member_of(view_));
+  }
+  joined_ = session;
+  header.state.store(segment::State::tracking, std::memory_order_release);
+}
+
 void Tracker::end() {
-  if (session_now() == 0) {
+  if (session_now() == 0 || role_ != Role::top) {
     return;
   }
   if (!python::remove_allocator_hooks(python_)) {
@@ -173,7 +200,8 @@ void Tracker::end() {
   // Without the bias, so that threads with and without the GIL are both kept out: an event in another thread is either
   // over now or finds the session gone.
   const ExclusiveGuard guard(exclusive_, Gil::not_held);
-  active_session.store(0, std::memory_order_relaxed);
+  control_page.control.session.store(0, std::memory_order_relaxed);
+  joined_ = 0;
   if (mappings_.wants_measuring()) {
     mappings_.measure_all(guard, ledger_);
   }
@@ -206,6 +234,9 @@ std::uint64_t Tracker::own_bytes(const ExclusiveGuard& guard) const {
 }
 
 Tracker::Thread Tracker::calling_thread(Caller caller) const {
+  if (is_program_) {
+    return Thread{Gil::not_held, nullptr};
+  }
   const std::byte* running = python_.running_thread();
   // Until 3.11 the running thread is the process's, so others have to compare it with their own.
   const std::byte* own = caller == Caller::python_allocator && running != nullptr ? running : python_.this_thread();
@@ -288,8 +319,17 @@ void Tracker::put(const ExclusiveGuard& guard, const void* address, std::size_t 
   }
 }
 
-void Tracker::allocated(const Nesting&, Caller caller, std::uint32_t session, const void* block, std::size_t bytes) {
+void Tracker::allocated(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block,
+                        std::size_t bytes) {
   const checks::ErrnoWatch errno_watch;
+  if (session != joined_) [[unlikely]] {
+    if (is_program_) {
+      return count_in_program(nesting, session, block, 1);
+    }
+    if (!join(nesting, session, caller)) {
+      return;
+    }
+  }
   const Thread thread = calling_thread(caller);
   bool has_news = false;
   {
@@ -307,8 +347,14 @@ void Tracker::allocated(const Nesting&, Caller caller, std::uint32_t session, co
   }
 }
 
-Block Tracker::released(const Nesting&, Caller caller, std::uint32_t session, const void* address) {
+Block Tracker::released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* address) {
   const checks::ErrnoWatch errno_watch;
+  if (session != joined_) [[unlikely]] {
+    if (is_program_) {
+      count_in_program(nesting, session, address, -1);
+    }
+    return Block{SiteId::root, 0};
+  }
   const Thread thread = calling_thread(caller);
   const ExclusiveGuard guard(exclusive_, thread.gil);
   if (session != session_now()) {
@@ -321,7 +367,14 @@ Block Tracker::released(const Nesting&, Caller caller, std::uint32_t session, co
   return block;
 }
 
-void Tracker::not_released(const Nesting&, Caller caller, std::uint32_t session, const void* address, Block block) {
+void Tracker::not_released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* address,
+                           Block block) {
+  if (session != joined_) {
+    if (is_program_) {
+      count_in_program(nesting, session, address, 1);
+    }
+    return;
+  }
   const Thread thread = calling_thread(caller);
   const ExclusiveGuard guard(exclusive_, thread.gil);
   if (session == session_now() && block.bytes != 0) {
@@ -331,6 +384,9 @@ void Tracker::not_released(const Nesting&, Caller caller, std::uint32_t session,
 
 template <class Action>
 void Tracker::in_session(std::uint32_t session, Action action) {
+  if (session != joined_ && session != program_session_) {
+    return;
+  }
   const Thread thread = calling_thread(Caller::anyone);
   const ExclusiveGuard guard(exclusive_, thread.gil);
   if (session == session_now()) [[likely]] {
@@ -355,8 +411,11 @@ void Tracker::enter_mapping(const ExclusiveGuard& guard, const Range& range) {
   }
 }
 
-void Tracker::mapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes,
+void Tracker::mapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
                      const Mapping& mapping) {
+  if (session != joined_ && session != program_session_ && !join_for_mapping(nesting, session, bytes)) {
+    return;
+  }
   in_session(session, [&](const ExclusiveGuard& guard, const Thread& thread) {
     SiteId site = site_of(guard, thread);
     if (mapping.kind != segment::CodeKind::python) {
@@ -424,7 +483,7 @@ void Tracker::pages_given_back(const Nesting&, std::uint32_t session, const void
 }
 
 void Tracker::code_died(const void* code) {
-  if (session_now() == 0) {
+  if (session_now() == 0 || session_now() != joined_) {
     return;
   }
   const Thread thread = calling_thread(Caller::python_allocator);
@@ -436,7 +495,7 @@ void Tracker::code_died(const void* code) {
 }
 
 void Tracker::failed(const Nesting&, Caller caller, std::uint32_t session, std::size_t bytes, bool refused) {
-  if (session == 0) {
+  if (session == 0 || session != joined_) {
     return;
   }
   const Thread thread = calling_thread(caller);
@@ -458,7 +517,7 @@ void Tracker::failed(const Nesting&, Caller caller, std::uint32_t session, std::
 
 bool Tracker::admits_large(const Nesting& nesting, Caller caller, std::uint32_t session, std::int64_t more,
                            Backed backed) {
-  if (!guard_.refuses(more, view_.header().current_bytes.load(std::memory_order_relaxed), backed)) {
+  if (session != joined_ || !guard_.refuses(more, view_.header().current_bytes.load(std::memory_order_relaxed), backed)) {
     return true;
   }
   // C code that runs without the GIL rarely expects a failure; but NumPy lets go of it for its arrays of zeros.
@@ -502,6 +561,9 @@ bool Tracker::takes_request_by_failing(const Nesting& nesting, std::uint32_t ses
 }
 
 SiteId Tracker::current_site(const Nesting&, std::uint32_t session) {
+  if (session != joined_) {
+    return SiteId::root;
+  }
   const Thread thread = calling_thread(Caller::anyone);
   const ExclusiveGuard guard(exclusive_, thread.gil);
   return session == session_now() ? site_of(guard, thread) : SiteId::root;
@@ -512,7 +574,11 @@ void Tracker::inherit(std::uint32_t session, SiteId site) {
 }
 
 void Tracker::detach_in_child() {
-  active_session.store(0, std::memory_order_relaxed);
+  if (link_.attached()) {
+    return go_on_in_child();
+  }
+  control_page.control.session.store(0, std::memory_order_relaxed);
+  joined_ = 0;
   exclusive_.reset();
   if (attached()) {
     forked_ = true;
