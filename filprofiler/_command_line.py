@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fil-profile",
         usage=(
-            "fil-profile [options] run [--max-peak SIZE] [--keep-state DIR] PROGRAM [arguments]\n"
+            "fil-profile [options] run [--max-peak SIZE] [--keep-state DIR] [--no-children] [--exact-tree] PROGRAM [arguments]\n"
             "       fil-profile [options] python [arguments]\n"
             "       fil-profile report|diff|export|serve|recover [arguments]"
         ),
@@ -128,6 +128,17 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the profile's state in DIR while the program runs, about 70 MiB: if the whole container is killed, "
         "`fil-profile recover DIR` makes the report",
     )
+    parser.add_argument(
+        "--no-children",
+        action="store_true",
+        help="track the program's own process only, and none that it starts",
+    )
+    parser.add_argument(
+        "--exact-tree",
+        action="store_true",
+        help="make the peak of all processes together exact to the byte (default: within 128 KiB for each process, for "
+        "less overhead)",
+    )
     parser.add_argument("--version", action="store_true", help="show the version and end")
     parser.add_argument("--license", action="store_true", help="show the license and end")
     parser.add_argument("command", nargs="?", choices=("run", "python", *READING_COMMANDS), help=argparse.SUPPRESS)
@@ -158,7 +169,12 @@ def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoRe
     try:
         check_python()
         check_bundle()
-        node_arguments += node_options(disabled=options.disable_oom_detection, keep_state=options.keep_state)
+        node_arguments += node_options(
+            disabled=options.disable_oom_detection,
+            keep_state=options.keep_state,
+            no_children=options.no_children,
+            exact_tree=options.exact_tree,
+        )
         launch(python_arguments, node_arguments=node_arguments)
     except CannotStart as reason:
         sys.stderr.write(f"=fil-profile= {reason}\n")
@@ -179,6 +195,9 @@ def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespa
     """`run --max-peak SIZE PROGRAM`: ours stand before what follows `python`, which knows none of their names."""
     arguments: list[str] = options.arguments
     while arguments:
+        if arguments[0] in _RUN_FLAGS:
+            setattr(options, _RUN_FLAGS[arguments.pop(0)], True)
+            continue
         name, equals, value = arguments[0].partition("=")
         if name not in _RUN_OPTIONS:
             return
@@ -196,6 +215,7 @@ def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespa
             parser.error(f"run: {name}: {problem}")
 
 
+_RUN_FLAGS = {"--no-children": "no_children", "--exact-tree": "exact_tree"}
 _RUN_OPTIONS = {
     "--max-peak": "an amount of memory, as in --max-peak 2GiB",
     "--keep-state": "a directory, as in --keep-state /var/tmp/fil",

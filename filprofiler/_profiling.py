@@ -49,6 +49,8 @@ class Profile:
         output_directory: str | None = None,
         live: bool = False,
         limit_bytes: int | None = None,
+        children: bool = True,
+        exact_tree: bool | None = None,
     ) -> None:
         """Begins tracking.
 
@@ -61,6 +63,8 @@ class Profile:
             output_directory: where report files are written however it ends; see :func:`writable_directory`.
             live: whether the cell of `parent_header` shows how it is going.
             limit_bytes: what the profiled code may hold.
+            children: whether processes that it starts are in the report.
+            exact_tree: whether their joint peak is exact to the byte; None for the setting of Fil's process.
 
         Raises:
             ProfilingError: if another profile is running, or the tracker or the proxy refuses.
@@ -85,6 +89,8 @@ class Profile:
                 output_directory=output_directory,
                 live=live,
                 limit_bytes=limit_bytes,
+                children=children,
+                exact_tree=exact_tree,
             )
             self._announced = True
             self._restore_pools = limit_to_one_thread()

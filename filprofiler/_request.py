@@ -35,6 +35,10 @@ class Request:
     is_empty: bool = False
     limit_bytes: int | None = None
     """What the cell may hold; None for what there is."""
+    children: bool = True
+    """Whether processes that the cell starts, or that work for it, are in the report."""
+    exact_tree: bool | None = None
+    """Whether their joint peak is exact to the byte; None for the kernel's setting."""
 
 
 def without_magic(lines: list[str]) -> list[str]:
@@ -159,7 +163,17 @@ def _request(magic: list[str], *, is_empty: bool) -> Request:
         raise UsageError(_about_unknown(unknown))
     if is_empty:
         problems.append("there is nothing to profile: the cell is empty.")
-    return Request(options.title, options.output, options.quiet, options.live, tuple(problems), is_empty, limit)
+    return Request(
+        options.title,
+        options.output,
+        options.quiet,
+        options.live,
+        tuple(problems),
+        is_empty,
+        limit,
+        options.children,
+        options.exact_tree,
+    )
 
 
 def _limit(text: str) -> int:
@@ -229,6 +243,18 @@ _PARSER.add_argument(
     action=argparse.BooleanOptionalAction,
     default=None,
     help="whether the cell shows peak, memory and top lines while it runs (default: yes)",
+)
+_PARSER.add_argument(
+    "--no-children",
+    action="store_false",
+    dest="children",
+    help="only the kernel's own process, and none that it starts",
+)
+_PARSER.add_argument(
+    "--exact-tree",
+    action="store_true",
+    default=None,
+    help="make the peak of all processes together exact to the byte (default: within 128 KiB for each)",
 )
 _LIMIT = "--limit"
 _PARSER.add_argument(

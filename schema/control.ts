@@ -88,6 +88,10 @@ export const ControlRequest = z.discriminatedUnion('type', [
     live: z.boolean(),
     /** What the profiled code may hold, in bytes; null or absent for what there is. */
     limitBytes: z.optional(z.nullable(z.int().check(z.minimum(1)))),
+    /** Whether processes that the profiled code starts are in the report (default: yes). */
+    children: z.optional(z.boolean()),
+    /** Whether the peak of all processes together is exact to the byte; null or absent for the kernel's setting. */
+    exactTree: z.optional(z.nullable(z.boolean())),
   }),
   /** The profile that was begun is given up, as the tracker could not be turned on: no report, no files. Answered by `ok`. */
   z.object({ type: z.literal('cancel'), id }),

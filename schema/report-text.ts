@@ -3,7 +3,14 @@
  */
 import { frameLabel, subjectLabel } from './places.js';
 import type { Report } from './report.js';
-import { headline, pruningStatement, residentStatement, topLines, untouchedStatement } from './summary.js';
+import {
+  headline,
+  pruningStatement,
+  residentStatement,
+  topLines,
+  processesStatement,
+  untouchedStatement,
+} from './summary.js';
 import { formatBytes, formatShare } from './units.js';
 
 const MOST_LINES = 20;
@@ -15,9 +22,12 @@ export function reportText(report: Report): string {
     const where = [name, place, source].filter((part) => part !== '').join('  ');
     return `${formatBytes(bytes).padStart(11)} ${formatShare(bytes, report.peakBytes).padStart(7)}  ${where}`;
   });
-  const remarks = [residentStatement(report), untouchedStatement(report), pruningStatement(report)].filter(
-    (statement) => statement !== null,
-  );
+  const remarks = [
+    residentStatement(report),
+    processesStatement(report),
+    untouchedStatement(report),
+    pruningStatement(report),
+  ].filter((statement) => statement !== null);
   return [
     report.title ?? subjectLabel(report.subject),
     ...headline(report).map((phrases) => phrases.map(({ text }) => text).join('')),

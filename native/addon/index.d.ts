@@ -257,7 +257,7 @@ export interface TreeMember {
 export interface Joint {
   readonly currentBytes: number;
   readonly peakBytes: number;
-  /** What a process can have claimed in advance, up to thrice; 0 in exact trees. */
+  /** Half of what a process can have claimed in advance; 0 in exact trees. */
   readonly creditBytes: number;
   /** How many processes could not join, for want of room. */
   readonly refusedMembers: number;
@@ -289,6 +289,8 @@ export class ProcessTree {
   reap(number: number): void;
   /** Unmaps a member's segment. */
   forget(number: number): void;
+  /** Whether every event is claimed from the joint bytes, in sessions that begin from now on. */
+  setExact(exact: boolean): void;
   /** Whatever outlives the top process goes on uncounted. */
   stop(): void;
 }

@@ -237,7 +237,7 @@ std::uint64_t SegmentReader::end_of_life() const {
                   header().began_nanoseconds.load(std::memory_order_relaxed));
 }
 
-Snapshot SegmentReader::snapshot() const {
+Snapshot SegmentReader::snapshot(std::int64_t joint_peak) const {
   Snapshot copy{};
   for (int tries = 0; tries < max_tries; ++tries) {
     if (try_snapshot(copy, joint_peak)) {

@@ -97,7 +97,7 @@ class SegmentReader {
   void copy_file(const std::string& path);
   void write_header();
   std::uint64_t end_of_life() const;
-  bool try_snapshot(Snapshot& to) const;
+  bool try_snapshot(Snapshot& to, std::int64_t joint_peak) const;
   segment::View scaled_view() const;
   static Codes copy_codes(const segment::View& view, std::uint32_t from, std::uint32_t code_count,
                           std::uint32_t string_bytes);

@@ -58,12 +58,16 @@ TreeControl::TreeControl(const std::string& directory, bool exact) {
   close(descriptor);
   control_ = static_cast<tree::Control*>(base);
   control_->layout_version = segment::layout_version;
-  control_->credit_bytes.store(exact ? 0 : tree::default_credit_bytes, std::memory_order_relaxed);
+  set_exact(exact);
   control_->magic = tree::magic;
 }
 
 TreeControl::~TreeControl() {
   munmap(control_, control_bytes);
+}
+
+void TreeControl::set_exact(bool exact) {
+  control_->credit_bytes.store(exact ? 0 : tree::default_credit_bytes, std::memory_order_relaxed);
 }
 
 void TreeControl::stop() {

@@ -20,6 +20,9 @@ class TreeControl {
 
   const tree::Control& control() const { return *control_; }
 
+  /// Takes effect for sessions that begin from now on.
+  void set_exact(bool exact);
+
   /// No session is on from now on: whatever outlives it goes on uncounted.
   void stop();
 

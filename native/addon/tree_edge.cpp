@@ -20,11 +20,12 @@ double seconds(std::uint64_t nanoseconds) {
 class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "ProcessTree",
-                       {InstanceMethod<&ProcessTree::joint>("joint"), InstanceMethod<&ProcessTree::adopt>("adopt"),
-                        InstanceMethod<&ProcessTree::member>("member"), InstanceMethod<&ProcessTree::reap>("reap"),
-                        InstanceMethod<&ProcessTree::snapshot>("snapshot"),
-                        InstanceMethod<&ProcessTree::forget>("forget"), InstanceMethod<&ProcessTree::stop>("stop")});
+    return DefineClass(
+        env, "ProcessTree",
+        {InstanceMethod<&ProcessTree::joint>("joint"), InstanceMethod<&ProcessTree::adopt>("adopt"),
+         InstanceMethod<&ProcessTree::member>("member"), InstanceMethod<&ProcessTree::reap>("reap"),
+         InstanceMethod<&ProcessTree::snapshot>("snapshot"), InstanceMethod<&ProcessTree::forget>("forget"),
+         InstanceMethod<&ProcessTree::set_exact>("setExact"), InstanceMethod<&ProcessTree::stop>("stop")});
   }
 
   explicit ProcessTree(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -116,6 +117,11 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
   Napi::Value forget(const Napi::CallbackInfo& info) {
     reader(info);
     members_[info[0].ToNumber().Uint32Value()] = nullptr;
+    return info.Env().Undefined();
+  }
+
+  Napi::Value set_exact(const Napi::CallbackInfo& info) {
+    control_->set_exact(info[0].ToBoolean());
     return info.Env().Undefined();
   }
 

@@ -197,7 +197,7 @@ char* const* HandedOn::prepare(const char* tree, const char* file, Search search
     }
   }
   const int preload_bytes = snprintf(preload_, sizeof(preload_), "%s=%s%s%s", environment::preload, library,
-                                     others == nullptr || *others == '\0' ? "" : ":", others == nullptr ? "" : others);
+                                     others == nullptr ? "" : ":", others == nullptr ? "" : others);
   const int tree_bytes = snprintf(tree_, sizeof(tree_), "%s=%s", environment::tree_directory, tree);
   if (preload_bytes < 0 || static_cast<std::size_t>(preload_bytes) >= sizeof(preload_) || tree_bytes < 0 ||
       static_cast<std::size_t>(tree_bytes) >= sizeof(tree_)) {

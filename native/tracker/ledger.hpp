@@ -45,7 +45,7 @@ class Ledger {
   }
 
  private:
-  /// Before the process holds `total`. What it claims is ahead of what it holds by `credit_`, and at most thrice that.
+  /// Before the process holds `total`. What it claims is ahead of what it holds by at most twice `credit_`.
   /// Returns the joint peak that this has made, or 0.
   std::int64_t claim(std::int64_t total) {
     const std::int64_t claimed = member_->claimed.load(std::memory_order_relaxed);

@@ -517,7 +517,8 @@ void Tracker::failed(const Nesting&, Caller caller, std::uint32_t session, std::
 
 bool Tracker::admits_large(const Nesting& nesting, Caller caller, std::uint32_t session, std::int64_t more,
                            Backed backed) {
-  if (session != joined_ || !guard_.refuses(more, view_.header().current_bytes.load(std::memory_order_relaxed), backed)) {
+  if (session != joined_ ||
+      !guard_.refuses(more, view_.header().current_bytes.load(std::memory_order_relaxed), backed)) {
     return true;
   }
   // C code that runs without the GIL rarely expects a failure; but NumPy lets go of it for its arrays of zeros.

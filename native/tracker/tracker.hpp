@@ -155,6 +155,7 @@ class Tracker {
   bool join(const Nesting& nesting, std::uint32_t session, Caller caller);
   bool join_for_mapping(const Nesting& nesting, std::uint32_t session, std::size_t bytes);
   bool join_with_stacks(std::uint32_t session, const Thread& thread);
+  void tell_program_bytes(const ExclusiveGuard& guard);
   bool join_as_program(const ExclusiveGuard& guard, std::uint32_t session);
   bool start_in_tree(const ExclusiveGuard& guard, std::uint32_t session);
   void go_on_in_child();
@@ -196,6 +197,9 @@ class Tracker {
   /// What a program other than Python holds, and how much of it the ledger knows.
   std::atomic<std::int64_t> program_bytes_{0};
   std::atomic<std::int64_t> program_told_{0};
+  std::atomic<std::uint32_t> program_events_{0};
+  /// Under the exclusive lock.
+  std::int64_t program_counted_ = 0;
   bool prepared_ = false;
   bool watches_code_ = false;
   bool forked_ = false;

@@ -9,6 +9,7 @@
 #include "python/code_watch.hpp"
 #include "python/self_test.hpp"
 #include "real_functions.hpp"
+#include "residency.hpp"
 #include "system.hpp"
 #include "thread_stacks.hpp"
 #include "tracker.hpp"
@@ -18,6 +19,8 @@ namespace {
 
 /// What a program other than Python holds below this is nobody's concern, and costs no segment.
 constexpr std::int64_t least_program_bytes = std::int64_t{1} << 20;
+/// What it has in memory is read so often at least; 2 µs.
+constexpr std::uint32_t events_between_measuring = 512;
 
 }  // namespace
 
@@ -113,6 +116,7 @@ bool Tracker::join_as_program(const ExclusiveGuard& guard, std::uint32_t session
   joined_ = 0;
   program_session_ = session;
   program_told_.store(0, std::memory_order_relaxed);
+  program_counted_ = 0;
   return true;
 }
 
@@ -132,9 +136,20 @@ void Tracker::count_in_program(const Nesting&, std::uint32_t session, const void
     return;
   }
   const auto bytes = sign * static_cast<std::int64_t>(malloc_usable_size(const_cast<void*>(block)));
+  if (-bytes >= least_program_bytes && session == program_session_) {
+    // While it still has what it touched of it.
+    const ExclusiveGuard guard(exclusive_, Gil::not_held);
+    if (session == session_now()) {
+      tell_program_bytes(guard);
+    }
+  }
   const std::int64_t held = program_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   const std::int64_t told = program_told_.load(std::memory_order_relaxed);
-  if (held < told + least_program_bytes && (held > told - least_program_bytes || told == 0)) {
+  const bool is_news = held >= told + least_program_bytes || (held <= told - least_program_bytes && told != 0);
+  // It may have touched by now what it took before.
+  const bool is_due = held >= least_program_bytes &&
+                      program_events_.fetch_add(1, std::memory_order_relaxed) % events_between_measuring == 0;
+  if (!is_news && !is_due) {
     return;
   }
   const ExclusiveGuard guard(exclusive_, Gil::not_held);
@@ -144,9 +159,18 @@ void Tracker::count_in_program(const Nesting&, std::uint32_t session, const void
   if (session != program_session_ && !join_as_program(guard, session)) {
     return;
   }
-  const std::int64_t now = program_bytes_.load(std::memory_order_relaxed);
-  const std::int64_t whole = now > 0 ? now : 0;
-  const std::int64_t more = whole - program_told_.exchange(whole, std::memory_order_relaxed);
+  tell_program_bytes(guard);
+}
+
+/// A program asks for more than it uses, as sort(1) does: what counts is what it has in memory, at most.
+void Tracker::tell_program_bytes(const ExclusiveGuard& guard) {
+  const std::int64_t held = program_bytes_.load(std::memory_order_relaxed);
+  program_told_.store(held, std::memory_order_relaxed);
+  const std::int64_t private_bytes = system::private_resident_bytes();
+  const std::int64_t asked = held > 0 ? held : 0;
+  const std::int64_t now = private_bytes >= 0 && private_bytes < asked ? private_bytes : asked;
+  const std::int64_t more = now - program_counted_;
+  program_counted_ = now;
   if (more > 0) {
     ledger_.allocate(guard, SiteId::no_python_stack, more);
   } else if (more < 0) {
@@ -183,6 +207,11 @@ void Tracker::go_on_in_child() {
 }
 
 void Tracker::leave_tree_for_good() {
+  if (is_program_ && program_session_ != 0 && program_session_ == session_now() && view_.header().pid == getpid()) {
+    // What it had in memory at its end, if it has said nothing since it was touched.
+    const ExclusiveGuard guard(exclusive_, Gil::not_held);
+    tell_program_bytes(guard);
+  }
   if (view_.base != nullptr && link_.attached() && view_.header().pid == getpid()) {
     ledger_.leave();
     leave_tree(tree::member_of(view_));
