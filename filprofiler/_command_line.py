@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fil-profile",
         usage=(
-            "fil-profile [options] run [--max-peak SIZE] [--keep-state DIR] [--no-children] [--exact-tree] PROGRAM [arguments]\n"
+            "fil-profile [options] run [--max-peak SIZE] [--keep-state DIR] [--no-children] [--exact-tree]\n"
+            "                               PROGRAM [arguments]\n"
             "       fil-profile [options] python [arguments]\n"
             "       fil-profile report|diff|export|serve|recover [arguments]"
         ),

@@ -1,4 +1,4 @@
-"""`fil-profile run` and the processes that the program starts: they are in the report, and run as they would without."""
+"""`fil-profile run` and the processes that the program starts: they are in the report, and run as without it."""
 
 import os
 import signal
@@ -57,11 +57,13 @@ WAYS = {
     "fork": ("os", "pid = os.fork()\n    if pid == 0:\n        work(30_000_000); os._exit(0)\n    os.waitpid(pid, 0)"),
     "multiprocessing-fork": (
         "multiprocessing as mp",
-        "p = mp.get_context('fork').Process(target=work, args=(30_000_000,)); p.start(); p.join(); assert p.exitcode == 0",
+        "p = mp.get_context('fork').Process(target=work, args=(30_000_000,)); p.start(); p.join(); "
+        "assert p.exitcode == 0",
     ),
     "multiprocessing-spawn": (
         "multiprocessing as mp",
-        "p = mp.get_context('spawn').Process(target=work, args=(30_000_000,)); p.start(); p.join(); assert p.exitcode == 0",
+        "p = mp.get_context('spawn').Process(target=work, args=(30_000_000,)); p.start(); p.join(); "
+        "assert p.exitcode == 0",
     ),
     "multiprocessing-forkserver": (
         "multiprocessing as mp",
