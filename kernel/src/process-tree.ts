@@ -9,7 +9,6 @@ import { join } from 'node:path';
 import type { Processes, TrackedProcess } from '../../schema/processes.js';
 import type { Addon, Snapshot, TreeMember } from './addon.js';
 import { inheritedCopies, isGone, untrackedBelow } from './process-table.js';
-import { startWatchdog, type Watchdog } from './proxy/watchdog.js';
 import { type ProcessPart, processName } from './report/processes.js';
 
 /** A directory in memory, as its files change with every event; the others are for systems without it. */
@@ -57,7 +56,6 @@ type AddonTree = InstanceType<Addon['ProcessTree']>;
 export class ProcessTree {
   readonly directory: string;
   readonly #tree: AddonTree;
-  readonly #watchdog: Watchdog;
   readonly #timer: NodeJS.Timeout;
   readonly #waiting = new Map<number, number>();
   readonly #known = new Map<number, Known>();
@@ -68,9 +66,8 @@ export class ProcessTree {
   #small = { count: 0, peakBytes: 0 };
   #session = 0;
 
-  private constructor(directory: string, tree: AddonTree, watchdog: Watchdog) {
+  private constructor(directory: string, tree: AddonTree) {
     this.directory = directory;
-    this.#watchdog = watchdog;
     this.#tree = tree;
     this.#timer = setInterval(() => {
       this.poll();
@@ -93,7 +90,7 @@ export class ProcessTree {
         continue;
       }
       try {
-        return new ProcessTree(directory, new addon.ProcessTree(directory, false), startWatchdog(directory));
+        return new ProcessTree(directory, new addon.ProcessTree(directory, false));
       } catch {
         rmSync(directory, { recursive: true, force: true });
       }
@@ -261,9 +258,8 @@ export class ProcessTree {
   /** Ends it: processes that live on go on uncounted, and nothing is left. */
   close(): void {
     clearInterval(this.#timer);
-    this.#tree.stop();
     rmSync(this.directory, { recursive: true, force: true });
-    this.#watchdog.dismiss();
+    this.#tree.stop();
   }
 
   #adoptNew(): void {

@@ -268,7 +268,7 @@ export interface Joint {
 /** The processes that a tracked one starts: they join by a directory, in which each leaves a segment `process.N`. */
 export class ProcessTree {
   /**
-   * Makes the control file.
+   * Makes the control file. If this process is killed, the directory is removed.
    *
    * @param directory for this user only; its name goes to the top process by `environmentNames.treeDirectory`.
    * @param exact whether every event is claimed from the joint bytes, and not 64 KiB at a time.
@@ -291,7 +291,7 @@ export class ProcessTree {
   forget(number: number): void;
   /** Whether every event is claimed from the joint bytes, in sessions that begin from now on. */
   setExact(exact: boolean): void;
-  /** Whatever outlives the top process goes on uncounted. */
+  /** Whatever outlives the top process goes on uncounted. The directory is the caller's to remove, before. */
   stop(): void;
 }
 

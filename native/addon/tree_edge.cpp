@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "guardian.hpp"
 #include "segment_reader.hpp"
 #include "snapshot_js.hpp"
 #include "tree_control.hpp"
@@ -30,6 +31,7 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
 
   explicit ProcessTree(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     guarded(info.Env(), [&] {
+      guardian_ = std::make_unique<Guardian>(info[0].ToString().Utf8Value());
       control_ = std::make_unique<TreeControl>(info[0].ToString().Utf8Value(), info[1].ToBoolean());
       return info.Env().Undefined();
     });
@@ -127,9 +129,11 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
 
   Napi::Value stop(const Napi::CallbackInfo& info) {
     control_->stop();
+    guardian_->dismiss();
     return info.Env().Undefined();
   }
 
+  std::unique_ptr<Guardian> guardian_;
   std::unique_ptr<TreeControl> control_;
   std::vector<std::unique_ptr<SegmentReader>> members_;
 };

@@ -48,6 +48,11 @@ void discard(void* address, std::size_t bytes) {
   }
 }
 
+bool keep_from_children(void* address, std::size_t bytes) {
+  const ErrnoKept kept;
+  return syscall(SYS_madvise, address, bytes, MADV_WIPEONFORK) == 0;
+}
+
 void unreserve(void* address, std::size_t bytes) {
   const ErrnoKept kept;
   syscall(SYS_munmap, address, bytes);

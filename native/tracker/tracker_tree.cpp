@@ -198,7 +198,7 @@ void Tracker::go_on_in_child() {
     system::register_barrier();
   }
   const ExclusiveGuard guard(exclusive_, Gil::not_held);
-  blocks_.clear(guard);
+  blocks_.forget_leaves(guard);
   mappings_.clear(guard);
   if (was_tracking && !is_program_) {
     pass(Mark::joined_in_child);
