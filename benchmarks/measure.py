@@ -70,6 +70,19 @@ def under_fil(timed: Timed) -> None:
         _tracker.end()
 
 
+def sampled(timed: Timed, mean_bytes: int = 65_536) -> None:
+    """The same, sampled."""
+    from filprofiler import _tracker
+
+    _tracker.check()
+    boundary: CodeType = sampled.__code__
+    _tracker.begin([boundary], mean_bytes)
+    try:
+        timed()
+    finally:
+        _tracker.end()
+
+
 def under_old_fil(timed: Timed) -> None:
     """Fil 2024.11 through its API; the process was started by its launcher."""
     from filprofiler.api import profile
@@ -92,6 +105,8 @@ MODES: dict[str, Callable[[Timed], None]] = {
     "plain": lambda timed: timed(),
     "off": lambda timed: timed(),
     "on": under_fil,
+    "sampled": sampled,
+    "sampled-fine": lambda timed: sampled(timed, 16_384),
     "old-fil": under_old_fil,
     "memray": under_memray,
 }

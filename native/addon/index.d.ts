@@ -14,6 +14,8 @@ export const environmentNames: {
   readonly parentPid: string;
   /** Set to anything: tracking begins by itself when Python is about to run the program's code. */
   readonly trackProgram: string;
+  /** Set to anything: sampled sessions are to be expected. */
+  readonly sampling: string;
   /** Address of the control endpoint, and the key of its messages. */
   readonly controlEndpoint: string;
   readonly controlKey: string;
@@ -41,7 +43,8 @@ export type Degradation =
   | 'allocator-replaced'
   | 'tracker-memory-exhausted'
   | 'stacks-missing'
-  | 'recursion-folded';
+  | 'recursion-folded'
+  | 'small-objects-missing';
 
 /** The last allocation that failed. */
 export interface Failure {
@@ -86,6 +89,16 @@ export type CodeKind = 'python' | 'mapped-file' | 'shared-memory';
  * The call-site trie with its bytes. Site 0 is the root; `parent[i] < i` for every other site. `parent`, `code`, `line` and both byte
  * columns have one entry a site.
  */
+/** How the figures of a snapshot were estimated. */
+export interface Sampling {
+  /** One allocated byte in so many was sampled, on average. */
+  readonly meanBytes: number;
+  /** Blocks of this size and more, and mappings, were counted each. */
+  readonly exactFromBytes: number;
+  /** What of `Snapshot.peakSiteBytes` is estimated from samples. */
+  readonly peakSiteBytes: Float64Array;
+}
+
 export interface Snapshot extends Counters {
   readonly pid: number;
   /** `3.11.7`; empty until tracking was begun once. */
@@ -106,6 +119,8 @@ export interface Snapshot extends Counters {
   readonly failureSiteBytes: Float64Array;
   /** The last allocation that failed; null if none has. */
   readonly failure: Failure | null;
+  /** Of a sampled session; null if every allocation was counted. */
+  readonly sampling: Sampling | null;
   readonly codes: Codes;
   readonly degradations: readonly Degradation[];
   /** Resident memory of the tracker's own tables at the end of tracking; 0 if it was not measured, as for peaks below 1 MiB. */
@@ -210,6 +225,8 @@ export class Segment {
   setBudget(bytes: number | null): void;
   /** Starts a thread that watches the process's memory; see {@link MemoryWatch}. */
   watchMemory(options: WatchOptions, onEvent: (event: MemoryEvent) => void): MemoryWatch;
+  /** What the recorder of a sampled job has noted: bytes held, in equal distances from the beginning. Empty of others. */
+  points(): { readonly secondsApart: number; readonly bytes: Float64Array };
   /** Names of code objects from a row on; rows never change within a session. */
   codes(from: number): Codes;
   /**

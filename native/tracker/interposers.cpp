@@ -10,6 +10,7 @@
 
 #include "nesting.hpp"
 #include "real_functions.hpp"
+#include "sampling/hooks.hpp"
 #include "thread_start.hpp"
 #include "tracker.hpp"
 
@@ -33,6 +34,9 @@ enum class Refusable { no, yes };
 template <Refusable refusable, class Forward>
 inline void* allocate(std::size_t bytes, Backed backed, Forward forward) {
   const std::uint32_t session = session_now();
+  if (samples(session)) {
+    return sampling::allocate(bytes, [&](std::size_t) { return forward(); });
+  }
   const Nesting nesting;
   if (!nesting.is_outermost()) {
     return forward();
@@ -63,6 +67,9 @@ void* reallocate(void* block, std::size_t bytes) {
     return moved;
   }
   const std::uint32_t session = session_now();
+  if (samples(session)) {
+    return sampling::reallocate(block, bytes, [&](std::size_t size) { return real.realloc(block, size); });
+  }
   const Nesting nesting;
   if (!nesting.is_outermost()) {
     return real.realloc(block, bytes);
@@ -103,16 +110,25 @@ static bool tracking() {
   return __builtin_expect(fil::session_now() != 0, 0);
 }
 
+static bool sampling() {
+  return fil::samples(fil::session_now());
+}
+
 FIL_EXPORT void* malloc(size_t size) {
-  return !tracking()
-             ? real.malloc(size)
-             : fil::allocate<fil::Refusable::yes>(size, fil::Backed::at_once, [&] { return real.malloc(size); });
+  if (!tracking()) {
+    return real.malloc(size);
+  }
+  return sampling() ? fil::sampling::allocate(size, [](size_t bytes) { return real.malloc(bytes); })
+                    : fil::allocate<fil::Refusable::yes>(size, fil::Backed::at_once, [&] { return real.malloc(size); });
 }
 
 FIL_EXPORT void* calloc(size_t count, size_t size) {
   size_t bytes = 0;
   if (!tracking() || fil::product_overflows(count, size, bytes)) {
     return real.calloc(count, size);
+  }
+  if (sampling()) {
+    return fil::sampling::allocate(bytes, [](size_t wanted) { return real.calloc(1, wanted); });
   }
   return fil::allocate<fil::Refusable::yes>(bytes, fil::Backed::when_touched, [&] { return real.calloc(count, size); });
 }
@@ -130,6 +146,13 @@ FIL_EXPORT void* reallocarray(void* block, size_t count, size_t size) {
 }
 
 FIL_EXPORT void free(void* block) {
+  if (sampling()) {
+    fil::sampling::release(block);
+    if (!fil::is_early_block(block)) {
+      real.free(block);
+    }
+    return;
+  }
   if (tracking() && block != nullptr) {
     const std::uint32_t session = fil::session_now();
     const fil::Nesting nesting;

@@ -8,6 +8,7 @@
 #include "../shared/segment.hpp"
 #include "checks/checks.hpp"
 #include "exclusive.hpp"
+#include "sampling/sampled_ledger.hpp"
 
 namespace fil {
 
@@ -18,6 +19,24 @@ class Ledger {
 
   void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, bytes); }
   void release(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, -bytes); }
+
+  /// A mapping, of which a sampled session counts every byte as well.
+  void allocate_mapped(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    change_exact(guard, site, bytes);
+  }
+  void release_mapped(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    change_exact(guard, site, -bytes);
+  }
+
+  /// From now on what is counted for certain goes there too; null for none.
+  void also_into(sampling::SampledLedger* sampled) { sampled_ = sampled; }
+  /// In a sampled session: a large block, or with a negative `delta` its end.
+  void change_exact(const ExclusiveGuard& guard, SiteId site, std::int64_t delta) {
+    change(guard, site, delta);
+    if (sampled_ != nullptr) {
+      sampled_->change_exact(guard, site, delta);
+    }
+  }
 
   /// An allocation failed: what every site holds now is kept until the next failure.
   void mark_failure(const ExclusiveGuard&) {
@@ -64,6 +83,7 @@ class Ledger {
 
   segment::Header* header_ = nullptr;
   segment::SiteCounts* counts_ = nullptr;
+  sampling::SampledLedger* sampled_ = nullptr;
 };
 
 }  // namespace fil

@@ -16,9 +16,9 @@ constexpr std::uint64_t least_rest_nanoseconds = 1'000'000;
 
 void Mappings::set_counted(const ExclusiveGuard& guard, Ledger& ledger, Range& range, std::int64_t bytes) {
   if (bytes > range.counted) {
-    ledger.allocate(guard, range.site, bytes - range.counted);
+    ledger.allocate_mapped(guard, range.site, bytes - range.counted);
   } else if (bytes < range.counted) {
-    ledger.release(guard, range.site, range.counted - bytes);
+    ledger.release_mapped(guard, range.site, range.counted - bytes);
   }
   range.counted = bytes;
 }
@@ -76,7 +76,7 @@ bool Mappings::map_part(const ExclusiveGuard& guard, Ledger& ledger, Range range
     return false;
   }
   if (range.counting == Counting::whole) {
-    ledger.allocate(guard, range.site, range.counted);
+    ledger.allocate_mapped(guard, range.site, range.counted);
   } else if (range.counting == Counting::resident) {
     begin_to_measure(guard, ledger, *ranges_.find(guard, range.start));
   }
@@ -141,7 +141,7 @@ void Mappings::forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_
       if (first != nullptr && !first->known()) {
         *first = Before{gone.site, gone.counting, gone.end - gone.start, gone.is_file, gone.object, gone.offset};
       }
-      ledger.release(guard, gone.site, gone.counted);
+      ledger.release_mapped(guard, gone.site, gone.counted);
     });
     for (std::size_t i = 0; i < pieces; ++i) {
       count_instead_of(guard, ledger, shared[i]);

@@ -7,6 +7,7 @@
 #include "checks/audit.hpp"
 #include "python/allocator_hooks.hpp"
 #include "python/code_watch.hpp"
+#include "python/sampling_hooks.hpp"
 #include "residency.hpp"
 #include "system.hpp"
 #include "thread_pools.hpp"
@@ -51,7 +52,7 @@ constexpr std::int64_t worth_measuring_ourselves = 1 << 20;
 
 constinit Tracker tracker;
 
-void Tracker::attach() {
+void Tracker::attach(std::uint32_t least_scale) {
   const char* descriptor_text = getenv(environment::segment_descriptor);
   if (descriptor_text == nullptr) {
     return;
@@ -62,10 +63,16 @@ void Tracker::attach() {
     return run_untracked("The shared memory for profiling is missing or too small: was its descriptor closed?");
   }
   std::uint32_t scale = scale_for(system::address_space_limit());
+  scale = scale < least_scale ? least_scale : scale;
   auto* base = static_cast<std::byte*>(system::map_shared(descriptor, segment::bytes_at_scale(scale)));
   while (base == nullptr && scale < segment::largest_scale) {
     base = static_cast<std::byte*>(system::map_shared(descriptor, segment::bytes_at_scale(++scale)));
   }
+  if (base != nullptr && getenv(environment::sampling) != nullptr) {
+    sampled_view_.scale = scale;
+    map_sampled(descriptor);
+  }
+  unsetenv(environment::sampling);
   system::close_descriptor(descriptor);
   if (base == nullptr) {
     return run_untracked(
@@ -120,7 +127,7 @@ const char* Tracker::why_unfit() {
   return nullptr;
 }
 
-const char* Tracker::begin(const void* const* boundaries, std::size_t count) {
+const char* Tracker::begin(const void* const* boundaries, std::size_t count, std::uint64_t sampling_mean_bytes) {
   if (const char* problem = why_unfit()) {
     return problem;
   }
@@ -142,9 +149,13 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count) {
     }
     prepared_ = true;
   }
+  if (sampling_mean_bytes != 0 && (sampled_view_.base == nullptr || !samples_.prepare())) {
+    return "There is not enough memory or address space for the sampler's tables (is it limited by ulimit -v?).";
+  }
   segment::Header& header = view_.header();
   {
     const ExclusiveGuard guard(exclusive_, Gil::not_held);
+    begin_sampling(guard, sampling_mean_bytes);
     tree_.reset(guard);
     for (std::size_t i = 0; i < count; ++i) {
       tree_.add_boundary(guard, boundaries[i]);
@@ -158,6 +169,14 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count) {
     header.session.store(++sessions_, std::memory_order_relaxed);
     header.state.store(segment::State::tracking, std::memory_order_release);
   }
+  if (sampling_mean_bytes != 0) {
+    // Before the hooks, which try how Python's allocator behaves; nothing is entered until a block is chosen.
+    active_session.store(sessions_ | sampled_session, std::memory_order_release);
+    if (!python::install_sampling_hooks(python_)) {
+      tree_.degrade(segment::Degradation::small_objects_missing);
+    }
+    return nullptr;
+  }
   python::install_allocator_hooks(python_);
   active_session.store(sessions_, std::memory_order_release);
   return nullptr;
@@ -167,7 +186,8 @@ void Tracker::end() {
   if (session_now() == 0) {
     return;
   }
-  if (!python::remove_allocator_hooks(python_)) {
+  const bool sampled = samples(session_now());
+  if (!(sampled ? python::remove_sampling_hooks(python_) : python::remove_allocator_hooks(python_))) {
     tree_.degrade(segment::Degradation::allocator_replaced);
   }
   // Without the bias, so that threads with and without the GIL are both kept out: an event in another thread is either
@@ -181,12 +201,20 @@ void Tracker::end() {
   header.ended_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
   header.state.store(segment::State::attached, std::memory_order_release);
   if constexpr (is_checked_build) {
-    audit_session(guard);
+    if (!sampled) {
+      audit_session(guard);
+    }
+  }
+  if (sampled) {
+    sampled_rows_ = header.site_count.load(std::memory_order_relaxed);
   }
   if (header.peak_bytes.load(std::memory_order_relaxed) >= worth_measuring_ourselves) {
     header.own_bytes.store(own_bytes(guard), std::memory_order_relaxed);
   }
   blocks_.clear(guard);
+  if (sampled) {
+    samples_.clear(guard);
+  }
   mappings_.clear(guard);
 }
 
@@ -201,6 +229,10 @@ std::uint64_t Tracker::own_bytes(const ExclusiveGuard& guard) const {
   blocks_.each_reservation(guard, add);
   tree_.each_reservation(guard, add);
   mappings_.each_reservation(guard, add);
+  if (samples(session_now()) || samples_.size() != 0) {
+    samples_.each_reservation(guard, add);
+    add(sampled_view_.base, segment::sampled_bytes_at_scale(sampled_view_.scale));
+  }
   each_threads_stack([&](const void* address, std::size_t bytes) { add(address, bytes); });
   return static_cast<std::uint64_t>(sum);
 }
@@ -267,12 +299,16 @@ void Tracker::audit_session(const ExclusiveGuard& guard) const {
   }
 }
 
+/// Before a block counts: a peak that it makes has what was touched until then.
+void Tracker::measure_mappings_before(const ExclusiveGuard& guard, std::size_t bytes) {
+  if (mappings_.wants_measuring() && (bytes >= worth_measuring_bytes || ++events_ % events_between_measuring == 0)) {
+    mappings_.measure_now_and_then(guard, ledger_);
+  }
+}
+
 void Tracker::put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site) {
   if (mappings_.wants_measuring()) [[unlikely]] {
-    // Before the block counts: a peak that it makes has what was touched until then.
-    if (bytes >= worth_measuring_bytes || ++events_ % events_between_measuring == 0) {
-      mappings_.measure_now_and_then(guard, ledger_);
-    }
+    measure_mappings_before(guard, bytes);
   }
   const bool stored = blocks_.put(guard, address, bytes, site, [&](Block stale) {
     pass(Mark::stale_block_replaced);

@@ -16,6 +16,8 @@
 #include "memory_guard.hpp"
 #include "nesting.hpp"
 #include "python/interpreter.hpp"
+#include "sampling/poisson.hpp"
+#include "sampling/sample_table.hpp"
 
 namespace fil {
 namespace python {
@@ -29,13 +31,22 @@ inline std::uint32_t session_now() {
   return active_session.load(std::memory_order_relaxed);
 }
 
+/// Set in the number of a session that samples instead of counting every allocation.
+inline constexpr std::uint32_t sampled_session = 1U << 31;
+
+/// Whether the session is sampled. Hooks that find tracking on ask next.
+inline bool samples(std::uint32_t session) {
+  return (session & sampled_session) != 0;
+}
+
 /// Who vouches for the GIL: Python's own hooks run with it, the others have to ask.
 enum class Caller { python_allocator, anyone };
 
 class Tracker {
  public:
   /// Takes over the segment that the parent process made, if there is one. Before main().
-  void attach();
+  /// @param least_scale the most that tables may take, as in segment.hpp.
+  void attach(std::uint32_t least_scale = 0);
   /// Remembers, and says on stderr, why this process can't be profiled. It goes on without.
   void run_untracked(const char* sentence);
   bool attached() const { return view_.base != nullptr; }
@@ -46,7 +57,8 @@ class Tracker {
   const char* why_unfit();
 
   /// Begins a session. With the GIL held, on a thread of the main interpreter. Null, or why it was refused.
-  const char* begin(const void* const* boundaries, std::size_t count);
+  /// @param sampling_mean_bytes one allocated byte in so many is sampled; 0 to count every allocation.
+  const char* begin(const void* const* boundaries, std::size_t count, std::uint64_t sampling_mean_bytes = 0);
   /// From now on thread pools of numerical libraries have one thread, those to come too.
   void limit_thread_pools() { limits_thread_pools_ = true; }
   /// The reader learns that the program's own code runs now.
@@ -69,6 +81,18 @@ class Tracker {
   Block released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block);
   /// Takes released() back: the block lives on, as its realloc failed.
   void not_released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* address, Block block);
+
+  // The same of a sampled session, for the blocks that were chosen (sampling/hooks.hpp).
+
+  void sampled(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block, std::size_t bytes,
+               sampling::Choice choice);
+  /// Its address is 0 if the block is not counted.
+  sampling::Sample sample_released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block);
+  void sample_not_released(const Nesting& nesting, Caller caller, std::uint32_t session,
+                           const sampling::Sample& sample);
+
+  // In every session.
+
   void mapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
               const Mapping& mapping);
   /// Before the range is given back, as with blocks. Returns what the first part of it was.
@@ -129,25 +153,36 @@ class Tracker {
 
   Thread calling_thread(Caller caller) const;
   SiteId site_of(const ExclusiveGuard& guard, const Thread& thread);
-  /// Runs `action(guard, thread)` alone, if `session` is still under way.
   std::uint64_t own_bytes(const ExclusiveGuard& guard) const;
+  /// Runs `action(guard, thread)` alone, if `session` is still under way.
   template <class Action>
   void in_session(std::uint32_t session, Action action);
   void enter_mapping(const ExclusiveGuard& guard, const Range& range);
+  void enter_sample(const ExclusiveGuard& guard, const sampling::Sample& sample);
+  void leave_sample(const ExclusiveGuard& guard, const sampling::Sample& sample);
+  void map_sampled(int descriptor);
+  void begin_sampling(const ExclusiveGuard& guard, std::uint64_t mean_bytes);
   // The checked build's.
   void audit_stack(const ExclusiveGuard& guard, const Thread& thread, const python::CallStack& stack, SiteId found);
   void audit_session(const ExclusiveGuard& guard) const;
 
+  void measure_mappings_before(const ExclusiveGuard& guard, std::size_t bytes);
   void put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site);
   bool admits_large(const Nesting& nesting, Caller caller, std::uint32_t session, std::int64_t more, Backed backed);
   bool takes_request_by_failing(const Nesting& nesting, std::uint32_t session, std::size_t bytes);
 
   segment::View view_{};
+  /// Not mapped unless sampled sessions are to be expected.
+  segment::SampledView sampled_view_{};
   Exclusive exclusive_;
   python::Interpreter python_;
   Ledger ledger_;
   CallTree tree_;
   BlockTable blocks_;
+  sampling::SampledLedger sampled_ledger_;
+  sampling::SampleTable samples_;
+  /// Sites whose sampled rows were written.
+  std::uint32_t sampled_rows_ = 0;
   Mappings mappings_;
   /// Events since the mappings were thought of.
   std::uint32_t events_ = 0;
