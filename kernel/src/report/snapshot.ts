@@ -13,6 +13,7 @@ export type Snapshot = Pick<
   | 'peakSiteBytes'
   | 'currentSiteBytes'
   | 'codes'
+  | 'sampling'
   | 'degradations'
   | 'consistent'
   | 'mostUntouchedBytes'
