@@ -8,6 +8,7 @@
 #include "checks/checks.hpp"
 #include "nesting.hpp"
 #include "process.hpp"
+#include "production/job.hpp"
 #include "python/program_start.hpp"
 #include "python/self_test.hpp"
 #include "python/uncaught.hpp"
@@ -63,12 +64,18 @@ void begin_with_program() {
         "Fil can't read the call stacks of this Python: its internal structures differ from those of the releases on "
         "python.org. Use an unmodified final release.";
   }
-  if (problem == nullptr) {
+  const std::uint64_t sampling_mean_bytes = production::sampling_mean_bytes();
+  if (problem == nullptr && sampling_mean_bytes == 0) {
     python::watch_uncaught_memory_error(note_uncaught_memory_error);
-    problem = tracker.begin(nullptr, 0);
   }
   if (problem == nullptr) {
-    tracker.limit_thread_pools();
+    problem = tracker.begin(nullptr, 0, sampling_mean_bytes);
+  }
+  if (problem == nullptr) {
+    // A job in production computes as it does without us.
+    if (sampling_mean_bytes == 0) {
+      tracker.limit_thread_pools();
+    }
   } else if (tracker.attached()) {
     // Without a segment it has been said already.
     tracker.run_untracked(problem);
@@ -84,7 +91,8 @@ void note_program_began() {
 
 /// If the whole program is to be tracked.
 void watch_for_program() {
-  if (getenv(environment::track_program) == nullptr) {
+  const bool is_production = production::sampling_mean_bytes() != 0 && tracker.attached();
+  if (getenv(environment::track_program) == nullptr && !is_production) {
     return;
   }
   unsetenv(environment::track_program);
@@ -92,7 +100,11 @@ void watch_for_program() {
     return tracker.run_untracked(
         "This Python does not tell when the program begins (no PySys_AddAuditHook). Use an unmodified CPython.");
   }
-  take_over_report_signal(getppid());
+  if (is_production) {
+    production::begin();
+  } else {
+    take_over_report_signal(getppid());
+  }
 }
 
 /// Keeps a setting for ourselves; neither the program nor what it starts shall see it. One that is too long is none.
@@ -119,8 +131,12 @@ void detach_in_child() {
     return;
   }
   prepare_thread_stacks();
+  const char* missing = production::is_asked_for() ? production::prepare() : nullptr;
+  if (missing != nullptr) {
+    return tracker.run_untracked(missing);
+  }
   if (pthread_atfork(nullptr, nullptr, detach_in_child) == 0 && !fails(Failpoint::watch_forks)) {
-    tracker.attach();
+    tracker.attach(production::sampling_mean_bytes() == 0 ? 0 : production::least_scale);
   } else {
     // A forked child would write into its parent's figures.
     tracker.run_untracked("The C library has no memory to notice forks.");
@@ -129,7 +145,9 @@ void detach_in_child() {
   keep_setting(environment::control_endpoint, control_endpoint);
   keep_setting(environment::control_key, control_key);
   watch_for_program();
-  leave_preload_list();
+  if (!production::follows_subprocesses()) {
+    leave_preload_list();
+  }
 }
 
 }  // namespace

@@ -71,6 +71,15 @@ class Tracker {
   /// Ends it. After the return no event of it is under way anywhere. With the GIL held.
   void end();
 
+  /// Whether the program's own code runs, or has run, tracked.
+  bool is_tracked_program() const {
+    return attached() && view_.header().program_began.load(std::memory_order_relaxed) != 0;
+  }
+  /// Null unless sampled sessions are to be expected.
+  segment::Recording* recording() const {
+    return sampled_view_.base == nullptr ? nullptr : &sampled_view_.recording();
+  }
+
   const python::Interpreter& python() const { return python_; }
 
   // Events. `session` is session_now() from before the call that is reported: one that came to pass across a begin or
