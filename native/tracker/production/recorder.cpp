@@ -110,7 +110,8 @@ class Recorder {
     return true;
   }
 
-  /// While the job can still be asked. Arguments are separated by the unit separator, as Node has no zeros in arguments.
+  /// While the job can still be asked. Arguments are separated by the unit separator, as Node has no zeros in
+  /// arguments.
   void read_command() {
     const int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
     const ssize_t bytes = file < 0 ? 0 : read(file, command_, sizeof(command_) - 1);
@@ -266,9 +267,12 @@ class Recorder {
     snprintf(pid, sizeof(pid), "%d", start_.pid);
     snprintf(number, sizeof(number), "%u", status);
     snprintf(place, sizeof(place), "/proc/self/fd/%d", segment_number);
-    const char* arguments[] = {start_.node, "--no-warnings", "--max-old-space-size=512", start_.program, "record",
-                               "--segment", place, "--pid", pid, "--reason", reason, "--status", number, "--started",
-                               started_, "--command", command_, nullptr};
+    const char* arguments[] = {start_.node,    "--no-warnings", "--max-old-space-size=512",
+                               start_.program, "record",        "--segment",
+                               place,          "--pid",         pid,
+                               "--reason",     reason,          "--status",
+                               number,         "--started",     started_,
+                               "--command",    command_,        nullptr};
     execve(start_.node, const_cast<char* const*>(arguments), clean_environment());
     _exit(127);
   }
