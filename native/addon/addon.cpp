@@ -154,9 +154,8 @@ class Segment : public Napi::ObjectWrap<Segment> {
         {InstanceAccessor<&Segment::descriptor>("descriptor"), InstanceMethod<&Segment::counters>("counters"),
          InstanceMethod<&Segment::snapshot>("snapshot"), InstanceMethod<&Segment::codes>("codes"),
          InstanceMethod<&Segment::peak_lines>("peakLines"), InstanceMethod<&Segment::points>("points"),
-         InstanceMethod<&Segment::set_budget>("setBudget"),
-         InstanceMethod<&Segment::watch_memory>("watchMemory"), InstanceMethod<&Segment::last_reading>("lastReading"),
-         InstanceMethod<&Segment::close>("close")});
+         InstanceMethod<&Segment::set_budget>("setBudget"), InstanceMethod<&Segment::watch_memory>("watchMemory"),
+         InstanceMethod<&Segment::last_reading>("lastReading"), InstanceMethod<&Segment::close>("close")});
   }
 
   explicit Segment(const Napi::CallbackInfo& info) : ObjectWrap(info) {

@@ -164,8 +164,8 @@ inline constexpr std::size_t failure_offset = 3072;
 inline constexpr std::size_t reading_offset = 3584;
 inline constexpr std::size_t sampling_offset = 1024;
 static_assert(sizeof(Header) <= sampling_offset && sampling_offset + sizeof(Sampling) <= guard_offset);
-static_assert(guard_offset + sizeof(Guard) <= failure_offset &&
-              failure_offset + sizeof(Failure) <= reading_offset && reading_offset + sizeof(LastReading) <= 4096);
+static_assert(guard_offset + sizeof(Guard) <= failure_offset && failure_offset + sizeof(Failure) <= reading_offset &&
+              reading_offset + sizeof(LastReading) <= 4096);
 inline constexpr std::size_t counts_bytes = sizeof(SiteCounts) * site_capacity;
 inline constexpr std::size_t frames_bytes = sizeof(SiteFrame) * site_capacity;
 inline constexpr std::size_t codes_bytes = sizeof(CodeRecord) * code_capacity;

@@ -1,6 +1,7 @@
 #include "tracker.hpp"
 
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "../shared/environment.hpp"
@@ -45,6 +46,9 @@ Range range_of(const void* address, std::size_t bytes, SiteId site, const Mappin
   return Range{start, start + bytes, 0, site, counting, before.is_file, before.object, before.offset};
 }
 
+/// By which the segment is laid out.
+constexpr unsigned long page_bytes = 4096;
+
 /// Sessions that held less are over too soon to measure our own tables.
 constexpr std::int64_t worth_measuring_ourselves = 1 << 20;
 
@@ -58,6 +62,9 @@ void Tracker::attach(std::uint32_t least_scale) {
     return;
   }
   const int descriptor = atoi(descriptor_text);
+  if (getauxval(AT_PAGESZ) != page_bytes) {
+    return run_untracked("This kernel's pages are not of 4 KiB, as Fil's shared memory needs them.");
+  }
   // Nothing of ours is left for the program to see or to pass on.
   if (system::size_of(descriptor) < segment::total_bytes) {
     return run_untracked("The shared memory for profiling is missing or too small: was its descriptor closed?");

@@ -76,9 +76,7 @@ class Tracker {
     return attached() && view_.header().program_began.load(std::memory_order_relaxed) != 0;
   }
   /// Null unless sampled sessions are to be expected.
-  segment::Recording* recording() const {
-    return sampled_view_.base == nullptr ? nullptr : &sampled_view_.recording();
-  }
+  segment::Recording* recording() const { return sampled_view_.base == nullptr ? nullptr : &sampled_view_.recording(); }
 
   const python::Interpreter& python() const { return python_; }
 

@@ -17,10 +17,16 @@ const USUAL_DISK_BYTES = 512 * 2 ** 20;
 /** @param environment of the job. */
 export function settingsOf(environment: NodeJS.ProcessEnv): Settings {
   return {
-    output: environment['FIL_PROFILE_OUTPUT'] || 'fil-result',
+    output: given(environment, 'FIL_PROFILE_OUTPUT') ?? 'fil-result',
     keep: wholeNumber(environment['FIL_PROFILE_KEEP'], USUAL_KEEP),
     diskBytes: wholeNumber(environment['FIL_PROFILE_DISK'], USUAL_DISK_BYTES),
   };
+}
+
+/** An empty variable is none. */
+function given(environment: NodeJS.ProcessEnv, name: string): string | undefined {
+  const value = environment[name];
+  return value === '' ? undefined : value;
 }
 
 function wholeNumber(text: string | undefined, usual: number): number {
@@ -62,7 +68,7 @@ export function jobOf(
       labels[name.trim()] = value.join('=').trim();
     }
   }
-  return { name: environment['FIL_PROFILE_JOB'] || labels['task'] || programOf(command), host, pid, labels };
+  return { name: given(environment, 'FIL_PROFILE_JOB') ?? labels['task'] ?? programOf(command), host, pid, labels };
 }
 
 /** `report.py` of `python -u /jobs/report.py --day 3`, `package.module` of `python -m package.module`. */

@@ -26,7 +26,12 @@ export function suffixOf({ name, pid }: Pick<Job, 'name' | 'pid'>, reason: Reaso
 
 /** A name without what file systems, shells and readers of file names mind. */
 function fileName(name: string): string {
-  return name.replace(/[^\w.+-]/g, '-').replace(/^[.-]+/, '').slice(0, LONGEST_NAME) || 'job';
+  return (
+    name
+      .replace(/[^\w.+-]/g, '-')
+      .replace(/^[.-]+/, '')
+      .slice(0, LONGEST_NAME) || 'job'
+  );
 }
 
 interface Stored {

@@ -86,7 +86,7 @@ def test_memory_that_was_freed_is_not_counted_any_more(run: RunTracked) -> None:
 def test_blocks_that_change_their_size_are_counted_once(run: RunTracked) -> None:
     """Across the limit of pymalloc in both directions, in place or not, sampled or not."""
     result = run(
-        f"""
+        """
         import ctypes
         api = ctypes.PyDLL(None)
         for name in ("PyMem_Malloc", "PyMem_Calloc", "PyMem_Realloc", "PyMem_Free"):
@@ -127,7 +127,7 @@ def test_blocks_that_change_their_size_are_counted_once(run: RunTracked) -> None
 
 def test_python_counts_its_blocks_as_without_us(run: RunTracked) -> None:
     result = run(
-        f"""
+        """
         import sys
         def use():
             kept = [object() for _ in range(200_000)]
@@ -188,7 +188,7 @@ def test_another_allocator_of_python_is_left_alone(run: RunTracked, allocator: s
 
 def test_tracemalloc_may_come_and_go(run: RunTracked) -> None:
     result = run(
-        f"""
+        """
         import tracemalloc
         def rows(): return [str(n) * 10 for n in range(50_000)]
         tracker.begin([], 1024)
@@ -242,7 +242,7 @@ def test_a_process_that_was_not_started_to_be_sampled_says_so(run: RunTracked) -
 
 def test_a_forked_child_runs_on_untracked(run: RunTracked) -> None:
     result = run(
-        f"""
+        """
         import os
         tracker.begin([], 1024)
         kept = [str(n) for n in range(100_000)]

@@ -1,5 +1,5 @@
-// A job that is profiled without a parent of ours: FIL_PROFILE=sample. It makes its segment itself and starts a recorder
-// beside it (recorder.hpp); whatever fails, it runs as it would without us.
+// A job that is profiled without a parent of ours: FIL_PROFILE=sample. It makes its segment itself and starts a
+// recorder beside it (recorder.hpp); whatever fails, it runs as it would without us.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// The recorder: a process of a few hundred kilobytes beside a job, neither its child nor in its session. It wakes once a
-// second, notes how much memory is held, and has a report made (by Node, which runs only meanwhile) when the job ends,
-// however it ends, when it asks, and now and then.
+// The recorder: a process of a few hundred kilobytes beside a job, neither its child nor in its session. It wakes once
+// a second, notes how much memory is held, and has a report made (by Node, which runs only meanwhile) when the job
+// ends, however it ends, when it asks, and now and then.
 #pragma once
 
 #include <cstdint>
