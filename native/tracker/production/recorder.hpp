@@ -1,4 +1,4 @@
-// The recorder: a process of a few hundred kilobytes beside a job, neither its child nor in its session. It wakes once
+// The recorder: a process of about a megabyte beside a job, neither its child nor in its session. It wakes once
 // a second, notes how much memory is held, and has a report made (by Node, which runs only meanwhile) when the job
 // ends, however it ends, when it asks, and now and then.
 #pragma once
