@@ -16,7 +16,7 @@ from filprofiler._sample import LEAST_MEAN, preload_lines, run_sampled
 from filprofiler._sizes import parse_size
 
 DEFAULT_OUTPUT = "fil-result"
-READING_COMMANDS = ("report", "diff", "export", "serve", "recover")
+READING_COMMANDS = ("report", "diff", "merge", "export", "serve", "recover")
 """What kernel/src/commands does."""
 
 DESCRIPTION = """\
@@ -36,6 +36,7 @@ commands:
                       filprofiler.api.profile()
   report REPORT       write the files of a report anew, and its top lines to the terminal
   diff BEFORE AFTER   compare two reports: what holds more, what less
+  merge REPORT...     one report of many processes or days
   export REPORT       write a report in the format of speedscope, pprof or flamegraph tools, or as a table
   serve [DIR]         show reports in the browser of another machine
   recover DIR         make the reports of programs that were killed together with Fil, as in a container, from what
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
             "       fil-profile [options] run --sample [--job NAME] [--label NAME=VALUE] [--every SECONDS] "
             "[--mean SIZE] PROGRAM [arguments]\n"
             "       fil-profile [options] python [arguments]\n"
-            "       fil-profile report|diff|export|serve|recover [arguments]"
+            "       fil-profile report|diff|merge|export|serve|recover [arguments]"
         ),
         description=DESCRIPTION,
         epilog=EPILOG,
