@@ -262,3 +262,18 @@ def test_wrong_options_are_refused_before_the_job(tmp_path, arguments):
     done = profiled(arguments, tmp_path)
     assert (done.status, done.stdout) == (2, b"")
     assert re.search(rb"run: ", done.stderr)
+
+
+def test_reports_of_many_processes_merge_into_one(tmp_path):
+    (tmp_path / "job.py").write_text("def load(): return bytearray(20_000_000)\nkept = load()\n")
+    for _ in range(2):
+        assert sampled(["job.py"], tmp_path).status == 0
+    done = run([*FIL, "merge", "fil-result", "-o", "merged"], tmp_path)
+    assert (done.status, done.stderr) == (0, b"")
+    report = report_in(tmp_path / "merged")
+    assert 40_000_000 <= bytes_of_lines(report)[("job.py", 1)] < 40_100_000
+    assert report["merged"]["rule"] == "sum"
+    assert len(report["merged"]["reports"]) == 2
+    assert "sum of 2 reports" in report["notes"][0]["text"]
+    again = run([*FIL, "merge", "merged"], tmp_path)
+    assert (again.status, len(again.said)) == (2, 1)

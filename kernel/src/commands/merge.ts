@@ -1,10 +1,11 @@
 /** `fil-profile merge`: one report of many. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { MergeRule } from '../../../schema/report.js';
 import { reportText } from '../../../schema/report-text.js';
 import { REPORT_JSON, REPORT_PAGE, writeReportFiles } from '../output/files.js';
 import { ReportSource } from '../report/build.js';
-import { ReportMerger, type MergeRule } from '../report/merge.js';
+import { ReportMerger } from '../report/merge.js';
 import { VERSION } from '../version.js';
 import { CommandFailure } from './failure.js';
 import { readReport } from './read-report.js';

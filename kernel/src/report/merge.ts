@@ -3,19 +3,16 @@
  * the memory of their common tree.
  */
 import { at } from '../../../schema/columns.js';
-import { type FrameKind, type Merged, type Report, type ReportNote, REPORT_VERSION } from '../../../schema/report.js';
+import { noteText } from '../../../schema/notes.js';
+import {
+  type FrameKind,
+  type Merged,
+  type MergeRule,
+  type Report,
+  type ReportNote,
+  REPORT_VERSION,
+} from '../../../schema/report.js';
 import { subjectLabel } from '../../../schema/places.js';
-
-export type MergeRule = Merged['rule'];
-
-/** What a sum of peaks is, and what it is not, in a sentence each. */
-const MEANINGS: Record<MergeRule, (count: number) => string> = {
-  sum: (count) =>
-    `This is the sum of ${count} reports, each at its own peak: at most so much was held at one moment if the peaks coincided.`,
-  largest: (count) =>
-    `Of ${count} reports this shows for each call stack the most that it held at the peak of any of them; no single run need have held all of it.`,
-  mean: (count) => `This is the mean of ${count} reports, each at its own peak.`,
-};
 
 interface Row {
   readonly kind: FrameKind;
@@ -98,6 +95,7 @@ export class ReportMerger {
     const reports = this.#reports
       .map(({ name, startedAt, durationSeconds, peakBytes }) => ({ name, startedAt, durationSeconds, peakBytes }))
       .sort((a, b) => Date.parse(a.startedAt) - Date.parse(b.startedAt));
+    const merged = { rule: this.#rule, reports };
     const startedAt = reports[0]?.startedAt ?? first.startedAt;
     const endedAt = this.#reports.reduce((latest, each) => Math.max(latest, each.endedAt), 0);
     const title = this.#titles.size === 1 ? [...this.#titles].join('') : `${this.#titles.size} programs`;
@@ -128,8 +126,11 @@ export class ReportMerger {
         bytes: tree.frame.reduce((sum, row, node) => sum + (otherFrames.has(row) ? at(tree.selfBytes, node) : 0), 0),
       },
       timeline: { seconds: [], bytes: [] },
-      notes: [{ code: 'merged', text: MEANINGS[this.#rule](count) }, ...this.#notes.values()],
-      merged: { rule: this.#rule, reports },
+      notes: [
+        { code: 'merged', text: noteText('merged', { outcome: first.outcome, merged }) },
+        ...this.#notes.values(),
+      ],
+      merged,
       ...(this.#meanBytes === 0 ? {} : { sampling: this.#sampling(count) }),
       producer,
     };
