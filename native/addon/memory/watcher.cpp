@@ -63,7 +63,9 @@ Watcher::Watcher(segment::View view, WatchOptions options, OnEvent on_event)
       available_(options_.root, options_.pid),
       tree_(options_.root, options_.pid),
       program_(options_.pid),
-      known_oom_kills_(available_.oom_kills()) {
+      known_oom_kills_(available_.oom_kills()),
+      headroom_bytes_(options_.headroom_bytes),
+      acts_(options_.acts) {
   // Before the first wake-up nothing is known; an allocation at once must not meet a stale word.
   step();
   // Signals are Node's main thread's.
@@ -82,6 +84,11 @@ Watcher::~Watcher() {
   }
   ended_.notify_all();
   thread_.join();
+}
+
+void Watcher::set_action(std::int64_t headroom_bytes, bool acts) {
+  headroom_bytes_.store(headroom_bytes, std::memory_order_relaxed);
+  acts_.store(acts, std::memory_order_relaxed);
 }
 
 Figures Watcher::latest() const {
@@ -174,12 +181,15 @@ Watcher::Clock::duration Watcher::step() {
     latest_ = figures;
   }
   note(figures, now);
-  const bool guards = options_.acts && options_.guards;
-  guard_.admissible_bytes.store(guards ? std::max<std::int64_t>(reading.available_bytes - headroom, 0) : INT64_MAX,
-                                std::memory_order_relaxed);
+  const bool acts = acts_.load(std::memory_order_relaxed);
+  guard_.admissible_bytes.store(
+      acts && options_.guards ? std::max<std::int64_t>(reading.available_bytes - headroom, 0) : INT64_MAX,
+      std::memory_order_relaxed);
   std::int64_t left = reading.available_bytes - headroom;
-  if (options_.acts && !program_killed_) {
-    if (left < 0 || rule != Rule::available) {
+  if (!program_killed_) {
+    if (!acts) {
+      short_since_ = now;
+    } else if (left < 0 || rule != Rule::available) {
       decide(figures, now);
     } else {
       short_since_ = now;
@@ -188,9 +198,10 @@ Watcher::Clock::duration Watcher::step() {
       }
     }
     const std::int64_t budget = guard_.budget_bytes.load(std::memory_order_relaxed);
-    // Before tracking has begun the figure is the last session's.
+    // A budget is the cell's own wish, and holds whatever else is not to be acted on. Before tracking has begun the
+    // figure is the last session's.
     const bool tracks = view_.header().state.load(std::memory_order_acquire) == segment::State::tracking;
-    if (guards && budget != INT64_MAX && cell_ != 0 && tracks) {
+    if (options_.guards && budget != INT64_MAX && cell_ != 0 && tracks) {
       if (figures.tracked_bytes > budget) {
         decide_budget(figures, budget, now);
       } else if (figures.tracked_bytes < budget / 10 * 9) {
@@ -231,8 +242,8 @@ void Watcher::look_slowly(const Reading& reading) {
 }
 
 std::int64_t Watcher::headroom_of(const Reading& reading) const {
-  if (options_.headroom_bytes > 0) {
-    return options_.headroom_bytes;
+  if (const std::int64_t chosen = headroom_bytes_.load(std::memory_order_relaxed); chosen > 0) {
+    return chosen;
   }
   return options_.guards ? default_guard_headroom(reading.limit_bytes) : default_headroom(reading.limit_bytes);
 }
