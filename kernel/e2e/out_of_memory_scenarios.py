@@ -4,6 +4,7 @@ Run by `npm run prove:memory`, and once each by `npm test`.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,23 @@ SCENARIOS = (
         "try:\n    bytearray(1 << 50)\nexcept MemoryError as error:\n    raise RuntimeError('no') from error\n",
         rule="failed-allocation",
     ),
+    Scenario(
+        "abort after a failed request",
+        "try:\n    bytearray(1 << 50)\nexcept MemoryError:\n    os.abort()\n",
+        rule="failed-allocation",
+    ),
+    Scenario(
+        "crash after a failed request",
+        "try:\n    bytearray(1 << 50)\nexcept MemoryError:\n    ctypes.string_at(0)\n",
+        rule="failed-allocation",
+    ),
+    Scenario(
+        "abort long after a failed request",
+        "try:\n    bytearray(1 << 50)\nexcept MemoryError:\n    time.sleep(1.3)\n    os.abort()\n",
+        -signal.SIGABRT,
+        None,
+    ),
+    Scenario("abort without a failed request", "os.abort()\n", -signal.SIGABRT, None),
 )
 
 
