@@ -89,6 +89,18 @@ Watcher::~Watcher() {
 void Watcher::set_action(std::int64_t headroom_bytes, bool acts) {
   headroom_bytes_.store(headroom_bytes, std::memory_order_relaxed);
   acts_.store(acts, std::memory_order_relaxed);
+  // The cell that this is for begins at once, and the next look may be a tenth of a second away.
+  const Figures known = latest();
+  if (known.limit_bytes > 0) {
+    admit(known.available_bytes, headroom_of(known.limit_bytes));
+  }
+}
+
+/// Publishes the largest single request that memory suffices for.
+void Watcher::admit(std::int64_t available_bytes, std::int64_t headroom) {
+  const bool refuses = acts_.load(std::memory_order_relaxed) && options_.guards;
+  guard_.admissible_bytes.store(refuses ? std::max<std::int64_t>(available_bytes - headroom, 0) : INT64_MAX,
+                                std::memory_order_relaxed);
 }
 
 Figures Watcher::latest() const {
@@ -103,6 +115,8 @@ std::int64_t Watcher::fresh_oom_kills() const {
 }
 
 void Watcher::run() {
+  // By which `npm run bench:memory` finds it.
+  pthread_setname_np(pthread_self(), "fil-memory");
   // On a busy machine an ordinary thread can wait for 50 ms, in which 100 MB fill. Where we may not, we do without.
   sched_param least{};
   least.sched_priority = sched_get_priority_min(SCHED_RR);
@@ -135,7 +149,7 @@ Watcher::Clock::duration Watcher::step() {
     told_not_cause_ = false;
     tree_found_ = {};
   }
-  const bool is_near = reading.available_bytes < 4 * headroom_of(reading);
+  const bool is_near = reading.available_bytes < 4 * headroom_of(reading.limit_bytes);
   if (now - tree_found_ >= (is_near || options_.limit_bytes > 0 ? tree_interval_near : tree_interval_far)) {
     tree_found_ = now;
     tree_.find();
@@ -168,7 +182,7 @@ Watcher::Clock::duration Watcher::step() {
   last_reading_ = reading;
   last_resident_bytes_ = resident;
 
-  const std::int64_t headroom = headroom_of(reading);
+  const std::int64_t headroom = headroom_of(reading.limit_bytes);
   Rule rule = Rule::available;
   if (reading.available_bytes >= headroom && swapped_bytes_ > reading.available_bytes) {
     rule = Rule::swap;
@@ -182,9 +196,7 @@ Watcher::Clock::duration Watcher::step() {
   }
   note(figures, now);
   const bool acts = acts_.load(std::memory_order_relaxed);
-  guard_.admissible_bytes.store(
-      acts && options_.guards ? std::max<std::int64_t>(reading.available_bytes - headroom, 0) : INT64_MAX,
-      std::memory_order_relaxed);
+  admit(reading.available_bytes, headroom);
   std::int64_t left = reading.available_bytes - headroom;
   if (!program_killed_) {
     if (!acts) {
@@ -241,11 +253,12 @@ void Watcher::look_slowly(const Reading& reading) {
   stalls_ = reading.available_bytes < reading.limit_bytes / 4 && available_.stalled_share().value_or(0) >= stall_limit;
 }
 
-std::int64_t Watcher::headroom_of(const Reading& reading) const {
+std::int64_t Watcher::headroom_of(std::int64_t limit_bytes) const {
   if (const std::int64_t chosen = headroom_bytes_.load(std::memory_order_relaxed); chosen > 0) {
-    return chosen;
+    // Else a mistyped amount would end whatever begins to grow.
+    return std::min(chosen, limit_bytes / 2);
   }
-  return options_.guards ? default_guard_headroom(reading.limit_bytes) : default_headroom(reading.limit_bytes);
+  return options_.guards ? default_guard_headroom(limit_bytes) : default_headroom(limit_bytes);
 }
 
 Figures Watcher::figures_of(const Reading& reading, Rule rule) const {
@@ -255,7 +268,7 @@ Figures Watcher::figures_of(const Reading& reading, Rule rule) const {
   figures.where = reading.where;
   figures.limit_bytes = reading.limit_bytes;
   figures.available_bytes = reading.available_bytes;
-  figures.headroom_bytes = headroom_of(reading);
+  figures.headroom_bytes = headroom_of(reading.limit_bytes);
   figures.tracked_bytes = view_.header().current_bytes.load(std::memory_order_relaxed);
   figures.resident_bytes = last_resident_bytes_;
   figures.swapped_bytes = swapped_bytes_;

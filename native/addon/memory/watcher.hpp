@@ -126,7 +126,8 @@ class Watcher {
   Clock::duration step();
   void note(const Figures& figures, Clock::time_point now);
   void look_slowly(const Reading& reading);
-  std::int64_t headroom_of(const Reading& reading) const;
+  std::int64_t headroom_of(std::int64_t limit_bytes) const;
+  void admit(std::int64_t available_bytes, std::int64_t headroom);
   Figures figures_of(const Reading& reading, Rule rule) const;
   bool is_cause(const Figures& figures) const;
   void decide(const Figures& figures, Clock::time_point now);
