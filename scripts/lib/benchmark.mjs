@@ -54,10 +54,11 @@ export async function measure(mode, workload, python = PYTHON) {
  * Seconds an event at one point of a curve of curves.py.
  *
  * @param {'plain' | 'on'} mode @param {string} curve @param {number} count
+ * @param {string} [python] another one than .venv's
  */
-export async function measurePoint(mode, curve, count) {
+export async function measurePoint(mode, curve, count, python = PYTHON) {
   const args = [CURVES, mode, curve, String(count)];
-  const output = mode === 'on' ? (await ours(PYTHON, args, true)).output : await collect(PYTHON, args);
+  const output = mode === 'on' ? (await ours(python, args, true)).output : await collect(python, args);
   return Number(lastLine(output).secondsPerEvent);
 }
 
