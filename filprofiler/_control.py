@@ -101,6 +101,8 @@ class ControlClient:
         output_directory: str | None,
         live: bool,
         limit_bytes: int | None = None,
+        headroom_bytes: int | None = None,
+        guard: bool | None = None,
     ) -> None:
         """Announces that tracking begins now.
 
@@ -116,6 +118,8 @@ class ControlClient:
             "outputDirectory": output_directory,
             "live": live,
             "limitBytes": limit_bytes,
+            "headroomBytes": headroom_bytes,
+            "guard": guard,
         }
         self._ask(request, ANSWER_SECONDS)
 

@@ -49,6 +49,8 @@ class Profile:
         output_directory: str | None = None,
         live: bool = False,
         limit_bytes: int | None = None,
+        headroom_bytes: int | None = None,
+        guard: bool | None = None,
     ) -> None:
         """Begins tracking.
 
@@ -61,6 +63,8 @@ class Profile:
             output_directory: where report files are written however it ends; see :func:`writable_directory`.
             live: whether the cell of `parent_header` shows how it is going.
             limit_bytes: what the profiled code may hold.
+            headroom_bytes: what has to be left meanwhile; None for what the process was started with, as with the next.
+            guard: whether anything is done when it is not.
 
         Raises:
             ProfilingError: if another profile is running, or the tracker or the proxy refuses.
@@ -85,6 +89,8 @@ class Profile:
                 output_directory=output_directory,
                 live=live,
                 limit_bytes=limit_bytes,
+                headroom_bytes=headroom_bytes,
+                guard=guard,
             )
             self._announced = True
             self._restore_pools = limit_to_one_thread()

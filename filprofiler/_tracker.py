@@ -57,6 +57,8 @@ def _library() -> ctypes.PyDLL | None:
     library.fil_guard_leave.argtypes = []
     library.fil_guard_take.restype = ctypes.c_int
     library.fil_guard_take.argtypes = []
+    library.fil_guard_decline.restype = None
+    library.fil_guard_decline.argtypes = []
     library.fil_guard_refused.restype = ctypes.c_int
     library.fil_guard_refused.argtypes = []
     library.fil_guard_listen.restype = ctypes.c_int
@@ -152,6 +154,13 @@ def guard_take() -> bool:
     """Takes the request to interrupt the running cell; true for one caller."""
     library = _library()
     return library is not None and bool(library.fil_guard_take())
+
+
+def guard_decline() -> None:
+    """Lets the request to interrupt pass: it is not the running cell that needs the memory."""
+    library = _library()
+    if library is not None:
+        library.fil_guard_decline()
 
 
 def guard_refused() -> bool:

@@ -50,7 +50,7 @@ export interface SessionOptions {
   /** Version of filprofiler, for its reports. */
   readonly version: string;
   /** What is known about memory that ran out. */
-  readonly memory?: Pick<MemoryMatters, 'begin' | 'causeOfError' | 'setBudget' | 'shortage'>;
+  readonly memory?: Pick<MemoryMatters, 'begin' | 'causeOfError' | 'end' | 'shortage'>;
   /** From which a report can be made without us; null if nothing is kept. */
   readonly state?: Pick<KeptState, 'begin' | 'end'> | null;
 }
@@ -114,7 +114,7 @@ export class Session {
       this.#cells.set(cell.filename, cell);
     }
     const { segment, pid, memory } = this.#options;
-    memory?.begin(request.limitBytes ?? null);
+    memory?.begin(request);
     const resident = new ResidentMemory(pid);
     const startedAt = new Date();
     const timeline = new Timeline(() => {
@@ -183,7 +183,7 @@ export class Session {
   /** Forgets the running profile, if there is one. */
   giveUp(): void {
     if (this.#profile !== null) {
-      this.#options.memory?.setBudget(null);
+      this.#options.memory?.end();
     }
     this.#profile?.timeline.stop();
     this.#profile = null;
@@ -204,7 +204,7 @@ export class Session {
       profile?.timeline.stop();
       return await this.report(outcome, profile?.request.outputDirectory ?? null, observed, outOfMemory);
     } finally {
-      this.#options.memory?.setBudget(null);
+      this.#options.memory?.end();
       this.#profile = null;
       this.#options.state?.end();
     }

@@ -175,7 +175,7 @@ export interface WatchOptions {
   readonly headroomBytes: number;
   /** What the processes may hold together; 0 for what there is. */
   readonly limitBytes: number;
-  /** Whether anything is done, or only read. */
+  /** Whether anything is done, but for budgets, or only read. */
   readonly acts: boolean;
   /** Whether running cells are interrupted before anything is killed. */
   readonly guards: boolean;
@@ -189,6 +189,8 @@ export interface MemoryWatch {
   freshOomKills(): number;
   /** How often the thread has looked. */
   wakeUps(): number;
+  /** Changes what has to be left (0 for the rule), and whether anything is done; budgets are not concerned. */
+  setAction(headroomBytes: number, acts: boolean): void;
   /** Ends it. Other calls throw afterwards. */
   stop(): void;
 }

@@ -59,6 +59,11 @@ FIL_EXPORT int fil_guard_take() {
   return fil::tracker.takes_request_by_interrupt(nesting) ? 1 : 0;
 }
 
+/// The request to interrupt is not for the running cell to meet.
+FIL_EXPORT void fil_guard_decline() {
+  fil::tracker.guard().decline();
+}
+
 /// 1 if the cell that runs, or has just ended, was interrupted or refused memory.
 FIL_EXPORT int fil_guard_refused() {
   return fil::tracker.guard().has_refused() ? 1 : 0;

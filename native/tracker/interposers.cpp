@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block_events.hpp"
 #include "nesting.hpp"
 #include "real_functions.hpp"
 #include "sampling/hooks.hpp"
 #include "thread_start.hpp"
-#include "tracker.hpp"
 
 #define FIL_EXPORT extern "C" __attribute__((visibility("default")))
 

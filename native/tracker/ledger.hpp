@@ -17,8 +17,19 @@ class Ledger {
   Ledger() = default;
   explicit Ledger(segment::View view) : header_(&view.header()), counts_(view.counts()) {}
 
-  void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, bytes); }
-  void release(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, -bytes); }
+  [[gnu::always_inline]] void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    const std::int64_t total = change(guard, site, bytes);
+    segment::Header& header = *header_;
+    if (total > header.peak_bytes.load(std::memory_order_relaxed)) {
+      const std::uint64_t generation = header.generation.load(std::memory_order_relaxed) + 1;
+      header.peak_bytes.store(total, std::memory_order_relaxed);
+      header.peak_generation.store(generation, std::memory_order_release);
+      header.generation.store(generation, std::memory_order_release);  // pairs with Segment::Snapshot in the addon
+    }
+  }
+  [[gnu::always_inline]] void release(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    change(guard, site, -bytes);
+  }
 
   /// A mapping, of which a sampled session counts every byte as well.
   void allocate_mapped(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
@@ -49,36 +60,33 @@ class Ledger {
   // The order of the stores is the promise of segment.hpp: saved, generation, current; the new peak's generation last.
   // A writer killed in between leaves the old peak complete (the site's saved value) or the new one. Plain moves on
   // x86. Two marks share one generation, so that failures cost nothing until there is one.
-  void change(const ExclusiveGuard&, SiteId id, std::int64_t delta) {
+  /// Returns what the program holds then. Only what is allocated can make a peak of it.
+  [[gnu::always_inline]] std::int64_t change(const ExclusiveGuard&, SiteId id, std::int64_t delta) {
+    segment::Header& header = *header_;
     segment::SiteCounts& site = counts_[index_of(id)];
-    const std::uint64_t generation = header_->generation.load(std::memory_order_relaxed);
+    const std::uint64_t generation = header.generation.load(std::memory_order_relaxed);
     const std::int64_t held = site.current_bytes.load(std::memory_order_relaxed);
-    const std::int64_t total = header_->current_bytes.load(std::memory_order_relaxed) + delta;
-    if (site.generation.load(std::memory_order_relaxed) != generation) {
-      const std::uint64_t before = site.generation.load(std::memory_order_relaxed);
-      if (before < header_->peak_generation.load(std::memory_order_relaxed)) {
+    const std::int64_t total = header.current_bytes.load(std::memory_order_relaxed) + delta;
+    const std::uint64_t before = site.generation.load(std::memory_order_relaxed);
+    if (before != generation) {
+      if (before < header.peak_generation.load(std::memory_order_relaxed)) {
         site.saved_bytes.store(held, std::memory_order_release);
       }
-      if (before < header_->failure_generation.load(std::memory_order_relaxed)) {
+      if (before < header.failure_generation.load(std::memory_order_relaxed)) [[unlikely]] {
         site.failure_bytes.store(held, std::memory_order_release);
       }
       site.generation.store(generation, std::memory_order_release);  // pairs with bytes_at_peak
     }
     invariant(
         [&] {
-          return site.generation.load(std::memory_order_relaxed) <= header_->generation.load(std::memory_order_relaxed);
+          return site.generation.load(std::memory_order_relaxed) <= header.generation.load(std::memory_order_relaxed);
         },
         "a site's generation is at most the header's");
     invariant([&] { return held + delta >= 0; }, "a site holds no less than nothing");
     invariant([&] { return total >= 0; }, "the program holds no less than nothing");
     site.current_bytes.store(held + delta, std::memory_order_release);
-    header_->current_bytes.store(total, std::memory_order_relaxed);
-    if (total > header_->peak_bytes.load(std::memory_order_relaxed)) {
-      header_->peak_bytes.store(total, std::memory_order_relaxed);
-      header_->peak_generation.store(generation + 1, std::memory_order_release);
-      header_->generation.store(generation + 1,
-                                std::memory_order_release);  // pairs with Segment::Snapshot in the addon
-    }
+    header.current_bytes.store(total, std::memory_order_relaxed);
+    return total;
   }
 
   segment::Header* header_ = nullptr;

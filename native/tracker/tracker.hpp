@@ -80,8 +80,8 @@ class Tracker {
 
   const python::Interpreter& python() const { return python_; }
 
-  // Events. `session` is session_now() from before the call that is reported: one that came to pass across a begin or
-  // an end belongs to neither session.
+  // Events; blocks are in block_events.hpp, which their hooks include. `session` is session_now() from before the call
+  // that is reported: one that came to pass across a begin or an end belongs to neither session.
 
   void allocated(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block, std::size_t bytes);
   /// Before the block is given back, or another thread could be given its address first. Returns what it was.
@@ -159,11 +159,14 @@ class Tracker {
   };
 
   Thread calling_thread(Caller caller) const;
+  /// Only whether it holds the main interpreter's GIL, which is cheaper to tell.
+  Gil gil_of_calling_thread(Caller caller) const;
   SiteId site_of(const ExclusiveGuard& guard, const Thread& thread);
-  std::uint64_t own_bytes(const ExclusiveGuard& guard) const;
   /// Runs `action(guard, thread)` alone, if `session` is still under way.
   template <class Action>
   void in_session(std::uint32_t session, Action action);
+  /// Resident memory of all tables.
+  std::uint64_t own_bytes(const ExclusiveGuard& guard) const;
   void enter_mapping(const ExclusiveGuard& guard, const Range& range);
   void enter_sample(const ExclusiveGuard& guard, const sampling::Sample& sample);
   void leave_sample(const ExclusiveGuard& guard, const sampling::Sample& sample);
@@ -173,8 +176,15 @@ class Tracker {
   void audit_stack(const ExclusiveGuard& guard, const Thread& thread, const python::CallStack& stack, SiteId found);
   void audit_session(const ExclusiveGuard& guard) const;
 
-  void measure_mappings_before(const ExclusiveGuard& guard, std::size_t bytes);
   void put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site);
+  // What is rare at an event.
+  /// Of a thread that Python does not know, or that has no place for its call stack yet.
+  [[gnu::cold, gnu::noinline]] SiteId site_of_newcomer(const ExclusiveGuard& guard, const Thread& thread);
+  /// For a thread without Python frames: where it was created.
+  [[gnu::cold, gnu::noinline]] static SiteId site_of_creator();
+  [[gnu::cold, gnu::noinline]] void measure_mappings(const ExclusiveGuard& guard, std::size_t bytes);
+  [[gnu::cold, gnu::noinline]] void release_stale(const ExclusiveGuard& guard, Block stale);
+  [[gnu::cold, gnu::noinline]] static void look_for_thread_pools();
   bool admits_large(const Nesting& nesting, Caller caller, std::uint32_t session, std::int64_t more, Backed backed);
   bool takes_request_by_failing(const Nesting& nesting, std::uint32_t session, std::size_t bytes);
 

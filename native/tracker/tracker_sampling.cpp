@@ -1,6 +1,7 @@
 // The tracker's sampled sessions: the same tree, lock and ledger, fed by the blocks that were chosen.
 #include <string.h>
 
+#include "block_events.hpp"
 #include "checks/audit.hpp"
 #include "sampling/rate.hpp"
 #include "system.hpp"
@@ -76,7 +77,9 @@ void Tracker::sampled(const Nesting&, Caller caller, std::uint32_t session, cons
     pass(Mark::event_of_other_session);
     return;
   }
-  measure_mappings_before(guard, bytes);
+  if (mappings_.wants_measuring()) {
+    measure_mappings(guard, bytes);
+  }
   // As without the GIL, so that it leaves no canaries in Python's frames: walks are rare, and jobs are not to be
   // touched.
   const SiteId site = site_of(guard, Thread{Gil::not_held, thread.state});

@@ -2,8 +2,8 @@
 
 #include <stdint.h>
 
+#include "../block_events.hpp"
 #include "../checks/checks.hpp"
-#include "../tracker.hpp"
 #include "interpreter.hpp"
 
 namespace fil::python {
