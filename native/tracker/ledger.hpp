@@ -43,7 +43,11 @@ class Ledger {
   void also_into(sampling::SampledLedger* sampled) { sampled_ = sampled; }
   /// In a sampled session: a large block, or with a negative `delta` its end.
   void change_exact(const ExclusiveGuard& guard, SiteId site, std::int64_t delta) {
-    change(guard, site, delta);
+    if (delta > 0) {
+      allocate(guard, site, delta);
+    } else {
+      release(guard, site, -delta);
+    }
     if (sampled_ != nullptr) {
       sampled_->change_exact(guard, site, delta);
     }
