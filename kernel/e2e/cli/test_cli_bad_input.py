@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree
 from pathlib import Path
 
@@ -162,6 +163,7 @@ FIXTURES = Path(__file__).resolve().parents[3] / "build" / "native" / "test"
 
 def started_with_python(python, tmp_path):
     """`fil-profile run script.py`, as if Fil were installed for `python`."""
+    (tmp_path / "script.py").write_text(PROGRAM)
     command = f"import sys; sys.executable = {str(python)!r}; sys.argv[1:] = ['run', 'script.py']; import runpy; "
     return run([sys.executable, "-c", command + "runpy.run_module('filprofiler', run_name='__main__')"], tmp_path)
 

@@ -107,7 +107,7 @@ SAID_IN_THE_REPORT = {
     "ranges_full": "tracker-memory-exhausted",
     "reserve=9": "tracker-memory-exhausted",
 }
-# By tests of their own: in C++, as no machine of ours has a block of 32 GiB, and below, as glibc's dlsym() allocates nothing.
+# By tests of their own: in C++, as no machine of ours has a block of 32 GiB; below, as glibc's dlsym() is frugal.
 TESTED_APART = {"huge_blocks_full", "early_arena_full"}
 
 
