@@ -6,6 +6,7 @@
 #include "../shared/environment.hpp"
 #include "checks/checks.hpp"
 #include "system.hpp"
+#include "thread_stacks.hpp"
 #include "tracker.hpp"
 
 namespace fil {
@@ -109,6 +110,7 @@ void Tracker::detach_in_child() {
   exclusive_.reset();
   if (attached()) {
     forked_ = true;
+    forget_other_threads_stacks();
     pass(Mark::detached_in_child);
     guard_.detach();
   }

@@ -77,10 +77,24 @@ void Tracker::remapped(const Nesting&, std::uint32_t session, const void* addres
   });
 }
 
-void Tracker::not_unmapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes,
-                           Mappings::Before before) {
+void Tracker::not_unmapped(const Nesting&, std::uint32_t session, Mappings::Before before) {
+  if (!before.known()) {
+    return;
+  }
   in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
-    enter_mapping(guard, range_of(address, bytes, before.site, before));
+    enter_mapping(guard, range_of(reinterpret_cast<const void*>(before.start), before.bytes, before.site, before));
+  });
+}
+
+void Tracker::about_to_be_replaced(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes) {
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
+    mappings_.measure_part(guard, ledger_, reinterpret_cast<std::uintptr_t>(address), bytes);
+  });
+}
+
+void Tracker::replaced(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes) {
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
+    mappings_.replaced(guard, ledger_, reinterpret_cast<std::uintptr_t>(address), bytes);
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "nesting.hpp"
 #include "real_functions.hpp"
+#include "system.hpp"
 #include "tracker.hpp"
 
 #define FIL_EXPORT extern "C" __attribute__((visibility("default")))
@@ -19,6 +20,12 @@ std::size_t whole_pages(std::size_t bytes) {
   return segment::align_to_page(bytes);
 }
 
+/// The kernel refuses other addresses.
+bool begins_a_page(const void* address) {
+  const auto number = reinterpret_cast<std::uintptr_t>(address);
+  return segment::align_to_page(number) == number;
+}
+
 /// MREMAP_DONTUNMAP (Linux 5.7): the pages move, the range stays.
 constexpr int mremap_dontunmap = 4;
 
@@ -29,11 +36,15 @@ inline void* map(void* address, const MapCall& call, Forward forward) {
   if (!nesting.is_outermost()) {
     return forward();
   }
-  if ((call.flags & MAP_FIXED) != 0) {
-    // Whatever it replaces is gone, also if the new mapping does not count.
-    tracker.unmapped(nesting, session, address, whole_pages(call.length));
+  const bool replaces = (call.flags & MAP_FIXED) != 0 && begins_a_page(address);
+  if (replaces) {
+    tracker.about_to_be_replaced(nesting, session, address, whole_pages(call.length));
   }
   void* mapped = forward();
+  if (replaces && (mapped != MAP_FAILED || !system::is_mapped(address))) {
+    // Whatever stood there is gone, also if the new mapping does not count.
+    tracker.replaced(nesting, session, address, whole_pages(call.length));
+  }
   if (mapped == MAP_FAILED && errno == ENOMEM) [[unlikely]] {
     tracker.failed(nesting, Caller::anyone, session, call.length, false);
     errno = ENOMEM;
@@ -56,19 +67,22 @@ void* remap(void* address, std::size_t old_length, std::size_t length, int flags
                                       ? tracker.mapping_at(nesting, session, address)
                                       : tracker.unmapped(nesting, session, address, whole_pages(old_length));
   void* moved = real.mremap(address, old_length, length, flags, target);
+  if ((flags & MREMAP_FIXED) != 0 && moved != MAP_FAILED) {
+    tracker.replaced(nesting, session, moved, whole_pages(length));
+  }
   if (!before.known()) {
     return moved;
   }
   if (moved == MAP_FAILED) {
     if (old_length != 0) {
-      tracker.not_unmapped(nesting, session, address, old_length, before);
+      tracker.not_unmapped(nesting, session, before);
     }
     return moved;
   }
   if ((flags & mremap_dontunmap) != 0) {
     Mappings::Before left = before;
     left.counting = Counting::resident;
-    tracker.not_unmapped(nesting, session, address, old_length, left);
+    tracker.not_unmapped(nesting, session, left);
   }
   tracker.remapped(nesting, session, moved, length, before);
   return moved;
@@ -110,10 +124,16 @@ FIL_EXPORT int munmap(void* address, size_t length) {
   if (tracking()) {
     const std::uint32_t session = fil::session_now();
     const fil::Nesting nesting;
-    if (nesting.is_outermost()) {
-      fil::tracker.unmapped(nesting, session, address, fil::whole_pages(length));
+    fil::Mappings::Before before;
+    if (nesting.is_outermost() && fil::begins_a_page(address)) {
+      before = fil::tracker.unmapped(nesting, session, address, fil::whole_pages(length));
     }
-    return real.munmap(address, length);
+    const int result = real.munmap(address, length);
+    if (result != 0) {
+      // It would have cut a mapping in two, and there are as many as a process may have.
+      fil::tracker.not_unmapped(nesting, session, before);
+    }
+    return result;
   }
   return real.munmap(address, length);
 }
@@ -180,10 +200,15 @@ FIL_EXPORT int shmdt(const void* address) {
     const fil::Nesting nesting;
     if (nesting.is_outermost()) {
       // Its size is not asked for: the mapping that begins there.
-      const fil::Mappings::Before before = fil::tracker.mapping_at(nesting, session, address);
+      fil::Mappings::Before before = fil::tracker.mapping_at(nesting, session, address);
       if (before.known()) {
-        fil::tracker.unmapped(nesting, session, address, before.bytes);
+        before = fil::tracker.unmapped(nesting, session, address, before.bytes);
       }
+      const int result = real.shmdt(address);
+      if (result != 0) {
+        fil::tracker.not_unmapped(nesting, session, before);
+      }
+      return result;
     }
   }
   return real.shmdt(address);

@@ -139,7 +139,8 @@ void Mappings::forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_
     }
     ranges_.remove(guard, start, part, [&](const Range& gone) {
       if (first != nullptr && !first->known()) {
-        *first = Before{gone.site, gone.counting, gone.end - gone.start, gone.is_file, gone.object, gone.offset};
+        *first =
+            Before{gone.site, gone.counting, gone.start, gone.end - gone.start, gone.is_file, gone.object, gone.offset};
       }
       ledger.release_mapped(guard, gone.site, gone.counted);
     });
@@ -162,11 +163,20 @@ Mappings::Before Mappings::unmap(const ExclusiveGuard& guard, Ledger& ledger, st
   return before;
 }
 
+void Mappings::replaced(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
+  forget(guard, ledger, start, bytes, nullptr);
+}
+
 Mappings::Before Mappings::at(const ExclusiveGuard& guard, std::uintptr_t address) {
   const Range* range = ranges_.find(guard, address);
   return range == nullptr ? Before{}
-                          : Before{range->site,    range->counting, range->end - address,
-                                   range->is_file, range->object,   range->offset + (address - range->start)};
+                          : Before{range->site,
+                                   range->counting,
+                                   address,
+                                   range->end - address,
+                                   range->is_file,
+                                   range->object,
+                                   range->offset + (address - range->start)};
 }
 
 void Mappings::made_accessible(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {

@@ -1,5 +1,6 @@
 // The process's start, its forks, and its end with its parent.
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,10 +125,21 @@ void detach_in_child() {
   tracker.detach_in_child();
 }
 
+bool is_called_python() {
+  return strncmp(program_invocation_short_name, "python", strlen("python")) == 0;
+}
+
 [[gnu::constructor]] void start() {
-  // A shell that wraps Python (pyenv's shims) is only passing through: leave it the environment for the Python that it
-  // will exec.
   if (dlsym(RTLD_DEFAULT, "Py_GetVersion") == nullptr) {
+    // A shell that wraps Python (pyenv's shims) is only passing through: leave it the environment for the Python that
+    // it will exec.
+    if (getenv(environment::track_program) == nullptr || !is_called_python()) {
+      return;
+    }
+    tracker.run_untracked(python::Interpreter::exports_nothing);
+    unsetenv(environment::track_program);
+    stay_with_parent();
+    leave_preload_list();
     return;
   }
   prepare_thread_stacks();

@@ -57,6 +57,13 @@ bool punch_hole(void* address, std::size_t bytes) {
   return !fails(Failpoint::punch_hole) && syscall(SYS_madvise, address, bytes, MADV_REMOVE) == 0;
 }
 
+bool is_mapped(const void* address) {
+  const ErrnoKept kept;
+  unsigned char page = 0;
+  // ENOMEM is its answer for what is not mapped.
+  return syscall(SYS_mincore, address, 1, &page) == 0 || errno != ENOMEM;
+}
+
 std::size_t address_space_limit() {
   const ErrnoKept kept;
   rlimit limit{};

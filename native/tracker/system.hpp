@@ -18,6 +18,9 @@ bool punch_hole(void* address, std::size_t bytes);
 /// The limit of `ulimit -v`, in bytes; the largest number if there is none.
 std::size_t address_space_limit();
 
+/// Whether something is mapped at an address.
+bool is_mapped(const void* address);
+
 /// Size of the file behind a descriptor; 0 if there is none.
 std::size_t size_of(int descriptor);
 /// @param offset in the file, a multiple of the page size.

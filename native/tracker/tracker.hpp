@@ -104,14 +104,16 @@ class Tracker {
               const Mapping& mapping);
   /// Before the range is given back, as with blocks. Returns what the first part of it was.
   Mappings::Before unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
+  /// Around a call that puts another mapping in the place of what is there: before it, and after it has done so.
+  void about_to_be_replaced(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
+  void replaced(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
   /// What is mapped at an address.
   Mappings::Before mapping_at(const Nesting& nesting, std::uint32_t session, const void* address);
   /// A mapping has moved or has another size: it is the calling line's now, as with realloc.
   void remapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
                 Mappings::Before before);
-  /// Takes unmapped() back: the mapping is as it was.
-  void not_unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
-                    Mappings::Before before);
+  /// Takes unmapped() back, as far as it told: that mapping is as it was.
+  void not_unmapped(const Nesting& nesting, std::uint32_t session, Mappings::Before before);
   /// After mprotect.
   void protected_anew(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
                       bool is_accessible);
