@@ -1,6 +1,6 @@
 // The whole tracker, in this process and under sanitizers, against brute force: random streams of events of threads
 // with and without the GIL, whose call stacks a fake Python keeps.
-#include "../tracker/tracker.hpp"
+#include "../tracker/block_events.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
