@@ -26,7 +26,8 @@ class CallStack;
 inline std::atomic<std::uint32_t> active_session{0};
 
 inline std::uint32_t session_now() {
-  return active_session.load(std::memory_order_relaxed);
+  // Pairs with the store in begin(): who sees a session sees the functions of Python that were found for it.
+  return active_session.load(std::memory_order_acquire);
 }
 
 /// Who vouches for the GIL: Python's own hooks run with it, the others have to ask.
