@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from processor_time import seconds_of_thread
+
 FIL = [sys.executable, "-m", "filprofiler", "--no-browser"]
 THREAD = "fil-memory"
 ROUNDS = 9
@@ -53,15 +55,11 @@ def watching_share(directory: Path, source: str) -> float:
             for task in Path(f"/proc/{process.pid}/task").iterdir()
             if (task / "comm").read_text().strip() == THREAD
         )
-        before, begun = _processor_seconds(thread), time.monotonic()
+        before, begun = seconds_of_thread(thread), time.monotonic()
         time.sleep(SECONDS)
-        share = (_processor_seconds(thread) - before) / (time.monotonic() - begun)
+        share = (seconds_of_thread(thread) - before) / (time.monotonic() - begun)
         process.kill()
     return share
-
-
-def _processor_seconds(thread: Path) -> float:
-    return int((thread / "schedstat").read_text().split()[0]) / 1e9
 
 
 def main() -> None:

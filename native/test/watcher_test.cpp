@@ -311,5 +311,15 @@ TEST_F(WatcherTest, LooksLessOftenBetweenCells) {
   EXPECT_GE(watcher_->wake_ups(), 1);
 }
 
+TEST_F(WatcherTest, LooksAtOnceWhenACellHasSettingsOfItsOwn) {
+  machine_.set_available(8'000 * mb);
+  watch(true);
+  pass_time(100);
+  const std::uint64_t before = watcher_->wake_ups();
+  watcher_->set_action(0, true);
+  pass_time(100);
+  EXPECT_GE(watcher_->wake_ups(), before + 1);
+}
+
 }  // namespace
 }  // namespace fil::memory

@@ -49,12 +49,12 @@ SiteId Tracker::site_of_newcomer(const ExclusiveGuard& guard, const Thread& thre
 SiteId Tracker::current_site(const Nesting&, std::uint32_t session) {
   const Thread thread = calling_thread(Caller::anyone);
   const ExclusiveGuard guard(exclusive_, thread.gil);
-  return session == session_now() ? site_of(guard, thread) : SiteId::root;
+  return is_under_way(session) ? site_of(guard, thread) : SiteId::root;
 }
 
 void Tracker::not_released(const Nesting&, Caller caller, std::uint32_t session, const void* address, Block block) {
   const ExclusiveGuard guard(exclusive_, gil_of_calling_thread(caller));
-  if (session == session_now() && block.bytes != 0) {
+  if (is_under_way(session) && block.bytes != 0) {
     put(guard, address, static_cast<std::size_t>(block.bytes), block.site);
   }
 }

@@ -63,7 +63,7 @@ namespace fil {
   bool has_news = false;
   {
     const ExclusiveGuard guard(exclusive_, thread.gil, own_presence);
-    if (session == session_now()) [[likely]] {
+    if (is_under_way(session)) [[likely]] {
       put(guard, block, bytes, site_of(guard, thread));
       has_news = tree_.take_news(guard);
     } else {
@@ -83,7 +83,7 @@ namespace fil {
   const checks::ErrnoWatch errno_watch;
   const Gil gil = gil_of_calling_thread(caller);
   const ExclusiveGuard guard(exclusive_, gil, own_presence);
-  if (session != session_now()) [[unlikely]] {
+  if (!is_under_way(session)) [[unlikely]] {
     return Block{SiteId::root, 0};
   }
   const Block block = blocks_.take(guard, address);

@@ -18,7 +18,7 @@ template <class Action>
 void Tracker::in_session(std::uint32_t session, Action action) {
   const Thread thread = calling_thread(Caller::anyone);
   const ExclusiveGuard guard(exclusive_, thread.gil);
-  if (session == session_now()) [[likely]] {
+  if (is_under_way(session)) [[likely]] {
     action(guard, thread);
   } else {
     pass(Mark::event_of_other_session);

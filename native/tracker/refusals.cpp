@@ -10,7 +10,7 @@ void Tracker::failed(const Nesting&, Caller caller, std::uint32_t session, std::
   }
   const Thread thread = calling_thread(caller);
   const ExclusiveGuard guard(exclusive_, thread.gil);
-  if (session != session_now()) {
+  if (!is_under_way(session)) {
     return;
   }
   const SiteId site = site_of(guard, thread);
@@ -58,7 +58,7 @@ bool Tracker::takes_request_by_failing(const Nesting& nesting, std::uint32_t ses
     // Only where code of the cell is on the stack: not while IPython draws a traceback or displays a result.
     const Thread thread = calling_thread(Caller::python_allocator);
     const ExclusiveGuard guard(exclusive_, thread.gil);
-    if (session != session_now() || site_of(guard, thread) == SiteId::no_python_stack) {
+    if (!is_under_way(session) || site_of(guard, thread) == SiteId::no_python_stack) {
       return false;
     }
   }

@@ -9,6 +9,7 @@
 #include "../shared/segment.hpp"
 #include "block_table.hpp"
 #include "call_tree.hpp"
+#include "checks/checks.hpp"
 #include "exclusive.hpp"
 #include "ledger.hpp"
 #include "mapping.hpp"
@@ -28,7 +29,14 @@ class CallStack;
 inline std::atomic<std::uint32_t> active_session{0};
 
 inline std::uint32_t session_now() {
-  return active_session.load(std::memory_order_relaxed);
+  // Pairs with the store in begin(): who sees a session sees the functions of Python that were found for it.
+  return active_session.load(std::memory_order_acquire);
+}
+
+/// Whether the session that was under way before the call that is reported still is. With the lock held.
+inline bool is_under_way(std::uint32_t session) {
+  invariant([&] { return session != 0; }, "only a call that saw a session is reported");
+  return session == session_now();
 }
 
 /// Set in the number of a session that samples instead of counting every allocation.

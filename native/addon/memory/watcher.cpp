@@ -82,7 +82,7 @@ Watcher::~Watcher() {
     const std::lock_guard lock(mutex_);
     end_ = true;
   }
-  ended_.notify_all();
+  called_.notify_all();
   thread_.join();
 }
 
@@ -94,6 +94,11 @@ void Watcher::set_action(std::int64_t headroom_bytes, bool acts) {
   if (known.limit_bytes > 0) {
     admit(known.available_bytes, headroom_of(known.limit_bytes));
   }
+  {
+    const std::lock_guard lock(mutex_);
+    look_ = true;
+  }
+  called_.notify_all();
 }
 
 /// Publishes the largest single request that memory suffices for.
@@ -125,7 +130,12 @@ void Watcher::run() {
   }
   std::unique_lock lock(mutex_);
   Clock::duration interval = shortest_interval;
-  while (!ended_.wait_for(lock, interval, [this] { return end_; })) {
+  while (true) {
+    called_.wait_for(lock, interval, [this] { return end_ || look_; });
+    if (end_) {
+      return;
+    }
+    look_ = false;
     lock.unlock();
     wake_ups_.fetch_add(1, std::memory_order_relaxed);
     interval = step();
@@ -224,7 +234,9 @@ Watcher::Clock::duration Watcher::step() {
     press(now);
   }
   const double seconds_left = static_cast<double>(std::max<std::int64_t>(left, 0)) / fastest_bytes_per_second;
-  const bool is_between_cells = options_.guards && cell_ == 0;
+  // A budget is set when its cell begins; its first look must not wait.
+  const bool is_between_cells =
+      options_.guards && cell_ == 0 && guard_.budget_bytes.load(std::memory_order_relaxed) == INT64_MAX;
   return std::clamp<Clock::duration>(nanoseconds(static_cast<std::int64_t>(seconds_left * 1e9)), shortest_interval,
                                      is_between_cells ? longest_interval_between_cells : longest_interval);
 }

@@ -174,8 +174,9 @@ class Watcher {
   unsigned kills_in_a_row_ = 0;
 
   mutable std::mutex mutex_;
-  std::condition_variable ended_;
+  std::condition_variable called_;
   bool end_ = false;
+  bool look_ = false;
   Figures latest_{};
   std::int64_t known_oom_kills_ = 0;
   std::atomic<std::uint64_t> wake_ups_{0};

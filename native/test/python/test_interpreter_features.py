@@ -194,7 +194,11 @@ def test_whatever_allocator_python_is_told_to_use_blocks_have_the_size_that_was_
 def test_a_thread_with_the_smallest_stack_has_room_for_the_tracker(run: RunTracked) -> None:
     result = run("""
         import mmap, threading
-        threading.stack_size(32768)
+        try:
+            threading.stack_size(32768)
+        except ValueError:
+            # CPython 3.14 and later want more for themselves.
+            threading.stack_size(65536)
         def work():
             kept.append([bytes(1000), bytes(100_000)])
             mmap.mmap(-1, 1 << 20).close()
@@ -212,7 +216,8 @@ def test_a_thread_with_the_smallest_stack_has_room_for_the_tracker(run: RunTrack
         print(len(kept))
     """)
     assert (result.code, result.output) == (0, "5")
-    assert 5 * 101_066 <= result.current_in("work") < 5 * 101_066 + 5000
+    # Objects that Python keeps from the first use of open() come on top.
+    assert 5 * 101_066 <= result.current_in("work") < 5 * 101_066 + 20_000
 
 
 def test_c_threads_that_are_cancelled_or_exit_end_as_they_would(run: RunTracked) -> None:
