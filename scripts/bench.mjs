@@ -125,7 +125,7 @@ async function curves({ rounds = 5, python }) {
 
 /** Of pyperformance's benchmarks those that need neither packages nor processes of their own. */
 const PYPERFORMANCE =
-  'argparse async_generators barnes_hut base64 bpe_tokeniser chaos comprehensions coroutines crypto_pyaes decimal_factorial decimal_pi ' +
+  'argparse async_generators barnes_hut base64 bpe_tokeniser chaos comprehensions coroutines decimal_factorial decimal_pi ' +
   'deepcopy deltablue fannkuch float gc_collect gc_traversal generators go hexiom json_dumps json_loads logging mdp meteor_contest nbody ' +
   'nqueens pathlib pickle pidigits pprint pyflate raytrace regex_compile regex_dna regex_effbot regex_v8 richards richards_super scimark ' +
   'spectral_norm sqlite_synth telco typing_runtime_protocols unpack_sequence xml_etree';
