@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty
 from typing import Any
 
 import psutil
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+from processor_time import seconds_of_process
 
 PLAIN, OURS = "python3", "filprofile"
 TIMEOUT = 300
@@ -121,16 +121,10 @@ def start_up(rounds: int) -> dict[str, list[float]]:
 def idle(proxy: psutil.Process) -> dict[str, float]:
     """Processor time in percent and resident bytes of the proxy when nothing happens."""
     time.sleep(IDLE_AFTER_SECONDS)
-    before, started = run_seconds(proxy), time.perf_counter()
+    before, started = seconds_of_process(proxy.pid), time.perf_counter()
     time.sleep(10)
-    busy, seconds = run_seconds(proxy) - before, time.perf_counter() - started
+    busy, seconds = seconds_of_process(proxy.pid) - before, time.perf_counter() - started
     return {"cpuPercent": 100 * busy / seconds, "residentBytes": proxy.memory_info().rss}
-
-
-def run_seconds(process: psutil.Process) -> float:
-    """Time that its threads were on a processor; the clock of ticks is too coarse for next to nothing."""
-    threads = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def main() -> None:

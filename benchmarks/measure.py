@@ -9,6 +9,7 @@ import runpy
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
@@ -47,7 +48,11 @@ def pyperformance(path: str, loops: int) -> Callable[[], None]:
 
     def run() -> None:
         sys.path.insert(0, str(Path(path).parent))
-        sys.argv = [path, "--worker", f"--loops={loops}", "--values=1", "--warmups=0", "--output=/dev/null"]
+        project = tomllib.loads(Path(path).with_name("pyproject.toml").read_text())
+        # Some are several benchmarks in one, by an argument; pyperformance's default of these.
+        chosen = project["tool"]["pyperformance"].get("extra_opts", [])
+        options = ["--worker", f"--loops={loops}", "--values=1", "--warmups=0"]
+        sys.argv = [path, *options, *chosen]
         try:
             runpy.run_path(path, run_name="__main__")
         except SystemExit as end:
@@ -64,6 +69,19 @@ def under_fil(timed: Timed) -> None:
     _tracker.check()
     boundary: CodeType = under_fil.__code__
     _tracker.begin([boundary])
+    try:
+        timed()
+    finally:
+        _tracker.end()
+
+
+def sampled(timed: Timed, mean_bytes: int = 65_536) -> None:
+    """The same, sampled."""
+    from filprofiler import _tracker
+
+    _tracker.check()
+    boundary: CodeType = sampled.__code__
+    _tracker.begin([boundary], mean_bytes)
     try:
         timed()
     finally:
@@ -92,6 +110,8 @@ MODES: dict[str, Callable[[Timed], None]] = {
     "plain": lambda timed: timed(),
     "off": lambda timed: timed(),
     "on": under_fil,
+    "sampled": sampled,
+    "sampled-fine": lambda timed: sampled(timed, 16_384),
     "old-fil": under_old_fil,
     "memray": under_memray,
 }

@@ -109,7 +109,8 @@ class CellEvents:
             return
         try:
             request = request or parse_metadata(self._request_metadata(), info.raw_cell)
-        except UsageError:
+        except UsageError as error:
+            problem = str(error)
             self._hang_in(_Cell(info, None, Request(), lambda: _refuse(problem)))
             return
         if request is None:
@@ -152,10 +153,10 @@ class CellEvents:
             self._profiler.end(cell.profile, cell.request, _outcome(result), cell.number, memory_error=memory_error)
 
 
-def _refuse(problem: UsageError) -> Never:
+def _refuse(problem: str) -> Never:
     """What a front end asks for beside the cell can't be done: the cell does not run."""
     sys.stderr.write(f"UsageError: {problem}\n")
-    raise InputRejected(str(problem))
+    raise InputRejected(problem)
 
 
 def _outcome(result: ExecutionResult | None) -> Outcome:

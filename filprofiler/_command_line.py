@@ -12,10 +12,11 @@ from typing import NoReturn
 from filprofiler._memory_settings import node_options
 from filprofiler._node import CannotStart, become_node, check_bundle, check_python
 from filprofiler._python_arguments import Program, UnknownOptionError, find_program
+from filprofiler._sample import LEAST_MEAN, preload_lines, run_sampled
 from filprofiler._sizes import parse_size
 
 DEFAULT_OUTPUT = "fil-result"
-READING_COMMANDS = ("report", "diff", "export", "serve", "recover")
+READING_COMMANDS = ("report", "diff", "merge", "export", "serve", "recover")
 """What kernel/src/commands does."""
 
 DESCRIPTION = """\
@@ -27,10 +28,15 @@ commands:
   run PROGRAM...      run a program and write a report of its memory at the peak. PROGRAM is what follows `python`
                       on a command line: script.py, -m module, -c code, a directory or archive with a __main__
                       module, or - for standard input, and the program's own arguments
+  run --sample PROGRAM...
+                      the same for jobs in production: a sample of its memory, at next to no cost, in the process that
+                      the scheduler knows. A report at the end, on SIGUSR2 and every ten minutes; no browser, no word
+  preload             show the environment by which every Python of an image or a scheduler samples itself
   python ...          run Python, with any arguments; nothing is tracked until the program calls
                       filprofiler.api.profile()
   report REPORT       write the files of a report anew, and its top lines to the terminal
   diff BEFORE AFTER   compare two reports: what holds more, what less
+  merge REPORT...     one report of many processes or days
   export REPORT       write a report in the format of speedscope, pprof or flamegraph tools, or as a table
   serve [DIR]         show reports in the browser of another machine
   recover DIR         make the reports of programs that were killed together with Fil, as in a container, from what
@@ -82,8 +88,10 @@ def _parser() -> argparse.ArgumentParser:
         usage=(
             "fil-profile [options] run [--max-peak SIZE] [--keep-state DIR] [--no-children] [--exact-tree]\n"
             "                               PROGRAM [arguments]\n"
+            "       fil-profile [options] run --sample [--job NAME] [--label NAME=VALUE] [--every SECONDS] "
+            "[--mean SIZE] PROGRAM [arguments]\n"
             "       fil-profile [options] python [arguments]\n"
-            "       fil-profile report|diff|export|serve|recover [arguments]"
+            "       fil-profile report|diff|merge|export|serve|recover [arguments]"
         ),
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -142,7 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="store_true", help="show the version and end")
     parser.add_argument("--license", action="store_true", help="show the license and end")
-    parser.add_argument("command", nargs="?", choices=("run", "python", *READING_COMMANDS), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "command", nargs="?", choices=("run", "preload", "python", *READING_COMMANDS), help=argparse.SUPPRESS
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.set_defaults(browser="auto")
     return parser
@@ -153,8 +163,11 @@ def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoRe
 
     if options.command in READING_COMMANDS:
         _read(options)
+    if options.command == "preload":
+        _show_preload(parser, options)
+    sampling: dict[str, str] | None = None
     if options.command == "run":
-        _take_run_options(parser, options)
+        sampling = _take_run_options(parser, options)
     python_arguments: list[str] = [*_interpreter_options(), *options.arguments]
     node_arguments = ["launch", "--browser", options.browser]
     if options.command == "run":
@@ -162,6 +175,12 @@ def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoRe
             parser.print_help()
             sys.exit(0)
         _check_program(parser, python_arguments)
+        if sampling is not None:
+            if options.max_peak is not None:
+                parser.error("run: --max-peak needs exact figures; leave --sample out")
+            if options.keep_state is not None:
+                parser.error("run: --keep-state is of exact profiles; samples report on a timer (--every)")
+            run_sampled(python_arguments, {"FIL_PROFILE_OUTPUT": options.output, **sampling})
         node_arguments += ["--track-program", "--output", _checked_directory(parser, "-o", options.output)]
         if options.max_peak is not None:
             node_arguments += ["--max-peak", str(options.max_peak)]
@@ -192,17 +211,28 @@ def _read(options: argparse.Namespace) -> NoReturn:
         sys.exit(1)
 
 
-def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """`run --max-peak SIZE PROGRAM`: ours stand before what follows `python`, which knows none of their names."""
+_RUN_OPTIONS = {
+    "--max-peak": "an amount of memory, as in --max-peak 2GiB",
+    "--keep-state": "a directory, as in --keep-state /var/tmp/fil",
+    "--job": "a name, as in --job nightly-report",
+    "--label": "a name and a value, as in --label team=data",
+    "--every": "seconds, as in --every 600, or 0 for a report at the end only",
+    "--mean": "an amount of memory, as in --mean 16KiB",
+}
+"""What stands between `run` and the program: the option, and what it needs. Python has none of these names."""
+
+
+def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, str] | None:
+    """Takes ours off `run --max-peak SIZE PROGRAM`. Returns the settings of `--sample`; None without it."""
     arguments: list[str] = options.arguments
-    while arguments:
-        if arguments[0] in _RUN_FLAGS:
-            setattr(options, _RUN_FLAGS[arguments.pop(0)], True)
+    samples = False
+    settings: dict[str, str] = {}
+    labels: list[str] = []
+    while arguments and (arguments[0] in _RUN_FLAGS or arguments[0].partition("=")[0] in _RUN_OPTIONS):
+        name, equals, value = arguments.pop(0).partition("=")
+        if name in _RUN_FLAGS:
+            setattr(options, _RUN_FLAGS[name], True)
             continue
-        name, equals, value = arguments[0].partition("=")
-        if name not in _RUN_OPTIONS:
-            return
-        del arguments[0]
         if not equals:
             if not arguments:
                 parser.error(f"run: {name} needs {_RUN_OPTIONS[name]}")
@@ -211,16 +241,51 @@ def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespa
             options.keep_state = value
             continue
         try:
-            options.max_peak = parse_size(value)
+            if name == "--max-peak":
+                options.max_peak = parse_size(value)
+            elif name == "--mean":
+                settings["FIL_PROFILE_MEAN"] = str(max(LEAST_MEAN, parse_size(value)))
+            elif name == "--every":
+                settings["FIL_PROFILE_INTERVAL"] = _seconds(value)
+            elif name == "--label":
+                labels.append(_label(value))
+            else:
+                settings["FIL_PROFILE_JOB"] = value
         except ValueError as problem:
             parser.error(f"run: {name}: {problem}")
+    if labels:
+        settings["FIL_PROFILE_LABELS"] = ",".join(labels)
+    if not samples and settings:
+        parser.error("run: --job, --label, --every and --mean are of --sample; add it")
+    return settings if samples else None
 
 
-_RUN_FLAGS = {"--no-children": "no_children", "--exact-tree": "exact_tree"}
-_RUN_OPTIONS = {
-    "--max-peak": "an amount of memory, as in --max-peak 2GiB",
-    "--keep-state": "a directory, as in --keep-state /var/tmp/fil",
-}
+def _seconds(text: str) -> str:
+    if not text.isascii() or not text.isdecimal():
+        msg = f"{text!r} is not a whole number of seconds"
+        raise ValueError(msg)
+    return text
+
+
+def _label(text: str) -> str:
+    name, equals, _value = text.partition("=")
+    if not name.strip() or not equals or "," in text:
+        msg = f"{text!r} is not NAME=VALUE, without commas"
+        raise ValueError(msg)
+    return text
+
+
+def _show_preload(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoReturn:
+    if options.arguments:
+        parser.error("preload: it takes no arguments")
+    try:
+        check_python()
+        check_bundle()
+        sys.stdout.write(preload_lines())
+    except CannotStart as reason:
+        sys.stderr.write(f"=fil-profile= {reason}\n")
+        sys.exit(1)
+    sys.exit(0)
 
 
 def _size(text: str) -> int:

@@ -15,7 +15,7 @@ import zmq
 
 from filprofiler import _tracker
 
-CONTROL_VERSION = 3
+CONTROL_VERSION = 4
 """That of schema/control.ts; the proxy refuses another."""
 
 _sibling_ids = itertools.count(1_000_000, 1_000)
@@ -101,6 +101,8 @@ class ControlClient:
         output_directory: str | None,
         live: bool,
         limit_bytes: int | None = None,
+        headroom_bytes: int | None = None,
+        guard: bool | None = None,
         children: bool = True,
         exact_tree: bool | None = None,
     ) -> None:
@@ -118,6 +120,8 @@ class ControlClient:
             "outputDirectory": output_directory,
             "live": live,
             "limitBytes": limit_bytes,
+            "headroomBytes": headroom_bytes,
+            "guard": guard,
             "children": children,
             "exactTree": exact_tree,
         }

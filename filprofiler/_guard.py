@@ -16,6 +16,7 @@ from typing import Any
 from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
 from filprofiler import _control, _tracker
+from filprofiler._earlier_threads import EarlierThreads
 from filprofiler._request import is_inside_cell
 
 LONGEST_CHAIN = 20
@@ -43,6 +44,8 @@ class Guard:
         self._numbers = itertools.count(1)
         self._running: ExecutionInfo | None = None
         self._show_traceback: Callable[..., Any] | None = None
+        self._machinery: frozenset[int] = frozenset()
+        self._earlier: EarlierThreads | None = None
         self._events: list[tuple[str, Callable[..., None]]] = [
             ("pre_run_cell", self._before_cell),
             ("post_execute", self._after_code),
@@ -63,6 +66,7 @@ class Guard:
         ]
         if not _tracker.guard_listen(number, machinery):
             return
+        self._machinery = frozenset(machinery)
         for event, callback in self._events:
             self._shell.events.register(event, callback)
         self._show_traceback = self._shell.showtraceback
@@ -81,6 +85,7 @@ class Guard:
         # Subshells run their cells in other threads, which no signal's handler can interrupt.
         if threading.current_thread() is threading.main_thread() and not is_inside_cell():
             self._running = info
+            self._earlier = EarlierThreads(self._machinery)
             _tracker.guard_enter(next(self._numbers))
 
     def _after_code(self) -> None:
@@ -98,7 +103,11 @@ class Guard:
         _tracker.guard_leave()
 
     def _on_signal(self, _number: int, frame: FrameType | None) -> None:
-        if self._runs_cell(frame) and _tracker.guard_take():
+        if not self._runs_cell(frame):
+            return
+        if self._earlier is not None and self._earlier.are_at_fault():
+            _tracker.guard_decline()
+        elif _tracker.guard_take():
             raise MemoryGuardError(explanation())
 
     def _runs_cell(self, frame: FrameType | None) -> bool:

@@ -117,6 +117,8 @@ class FilProfile(Magics):
                 output_directory=self._directory_for(request),
                 live=self._is_live(request),
                 limit_bytes=request.limit_bytes,
+                headroom_bytes=request.headroom_bytes,
+                guard=request.guard,
                 children=request.children,
                 exact_tree=request.exact_tree,
             )

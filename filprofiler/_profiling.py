@@ -49,6 +49,8 @@ class Profile:
         output_directory: str | None = None,
         live: bool = False,
         limit_bytes: int | None = None,
+        headroom_bytes: int | None = None,
+        guard: bool | None = None,
         children: bool = True,
         exact_tree: bool | None = None,
     ) -> None:
@@ -63,6 +65,8 @@ class Profile:
             output_directory: where report files are written however it ends; see :func:`writable_directory`.
             live: whether the cell of `parent_header` shows how it is going.
             limit_bytes: what the profiled code may hold.
+            headroom_bytes: what has to be left meanwhile; None for what the process was started with, as with the next.
+            guard: whether anything is done when it is not.
             children: whether processes that it starts are in the report.
             exact_tree: whether their joint peak is exact to the byte; None for the setting of Fil's process.
 
@@ -89,6 +93,8 @@ class Profile:
                 output_directory=output_directory,
                 live=live,
                 limit_bytes=limit_bytes,
+                headroom_bytes=headroom_bytes,
+                guard=guard,
                 children=children,
                 exact_tree=exact_tree,
             )

@@ -35,6 +35,10 @@ class Request:
     is_empty: bool = False
     limit_bytes: int | None = None
     """What the cell may hold; None for what there is."""
+    headroom_bytes: int | None = None
+    """What has to be left meanwhile; None for what the kernel was started with, as with the next."""
+    guard: bool | None = None
+    """Whether anything is done when it is not."""
     children: bool = True
     """Whether processes that the cell starts, or that work for it, are in the report."""
     exact_tree: bool | None = None
@@ -77,20 +81,27 @@ def parse_metadata(metadata: object, cell: str) -> Request | None:
         cell: the cell's text. An empty one is no mistake, as when all cells of a notebook are profiled.
 
     Raises:
-        UsageError: if its limit is no amount of memory.
+        UsageError: if its limit or its headroom is no amount of memory.
     """
     wish = metadata.get(REQUEST_METADATA) if isinstance(metadata, Mapping) else None
     if not isinstance(wish, Mapping) or wish.get("profile") is not True or not cell.strip():
         return None
-    title, output, limit = wish.get("title"), wish.get("output"), wish.get("limit")
+    title, output, guard = wish.get("title"), wish.get("output"), wish.get("guard")
     return Request(
         title=title if isinstance(title, str) else None,
         output_directory=output if isinstance(output, str) and output else None,
         quiet=wish.get("quiet") is True,
         # A reader who has it on does not overrule a server that has it off.
         live=False if wish.get("live") is False else None,
-        limit_bytes=_limit(limit) if isinstance(limit, str) and limit.strip() else None,
+        limit_bytes=_wished_size(wish, "limit"),
+        headroom_bytes=_wished_size(wish, "headroom"),
+        guard=False if guard is False else None,
     )
+
+
+def _wished_size(wish: Mapping[object, object], name: str) -> int | None:
+    text = wish.get(name)
+    return _size(f"--{name}", text) if isinstance(text, str) and text.strip() else None
 
 
 def parse_options(options: str, *, body: str) -> Request:
@@ -157,7 +168,7 @@ def _request(magic: list[str], *, is_empty: bool) -> Request:
     limit = None
     if options.limit is not None:
         # `4 GiB`, and whatever else was meant as a limit.
-        limit = _limit(" ".join([options.limit, *unknown]))
+        limit = _size(_LIMIT, " ".join([options.limit, *unknown]))
         unknown = []
     if unknown:
         raise UsageError(_about_unknown(unknown))
@@ -176,21 +187,21 @@ def _request(magic: list[str], *, is_empty: bool) -> Request:
     )
 
 
-def _limit(text: str) -> int:
-    """A limit in bytes.
+def _size(option: str, text: str) -> int:
+    """An amount of memory in bytes.
 
     Raises:
         UsageError: if it is none.
     """
     try:
-        limit = parse_size(text)
+        size = parse_size(text)
     except ValueError as error:
-        msg = f"%%filprofile {_LIMIT}: {error}. The cell was not run."
+        msg = f"%%filprofile {option}: {error}. The cell was not run."
         raise UsageError(msg) from None
-    if limit < _SMALLEST_LIMIT:
-        msg = f"%%filprofile {_LIMIT}: {text} is less than {format_size(_SMALLEST_LIMIT)}, which no cell gets by with. "
+    if size < _SMALLEST_SIZE:
+        msg = f"%%filprofile {option}: {text} is less than {format_size(_SMALLEST_SIZE)}, which is of no use. "
         raise UsageError(msg + "The cell was not run.")
-    return limit
+    return size
 
 
 def _about_unknown(words: list[str]) -> str:
@@ -262,7 +273,7 @@ _PARSER.add_argument(
     metavar="SIZE",
     help="most that the cell may hold, as 4GiB or 500MB; beyond it the cell is interrupted by a MemoryError",
 )
-_SMALLEST_LIMIT = 1024**2
+_SMALLEST_SIZE = 1024**2
 _OPTIONS_WITH_VALUE = {"--title", "--output", _LIMIT}
 _HELP = f"Options: {', '.join(_PARSER._option_string_actions)}; %%filprofile? explains them."
 HELP = _PARSER.format_help()

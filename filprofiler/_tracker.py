@@ -41,7 +41,7 @@ def _library() -> ctypes.PyDLL | None:
     library.fil_why_unfit.restype = ctypes.c_char_p
     library.fil_why_unfit.argtypes = []
     library.fil_begin.restype = ctypes.c_char_p
-    library.fil_begin.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    library.fil_begin.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64]
     library.fil_end.restype = None
     library.fil_end.argtypes = []
     library.fil_is_forked.restype = ctypes.c_int
@@ -57,6 +57,8 @@ def _library() -> ctypes.PyDLL | None:
     library.fil_guard_leave.argtypes = []
     library.fil_guard_take.restype = ctypes.c_int
     library.fil_guard_take.argtypes = []
+    library.fil_guard_decline.restype = None
+    library.fil_guard_decline.argtypes = []
     library.fil_guard_refused.restype = ctypes.c_int
     library.fil_guard_refused.argtypes = []
     library.fil_guard_listen.restype = ctypes.c_int
@@ -98,11 +100,13 @@ def check() -> None:
         stack_shape(_compare_stacks)
 
 
-def begin(boundaries: Sequence[CodeType]) -> None:
-    """Begin to count every allocation of the process.
+def begin(boundaries: Sequence[CodeType], sampling_mean_bytes: int = 0) -> None:
+    """Begin to count every allocation of the process, or to sample them.
 
     :param boundaries: code objects at whose frames call stacks end: neither they nor their callers are shown.
         At most 16.
+    :param sampling_mean_bytes: one allocated byte in so many is sampled, on average; 0 to count every allocation. Only
+        in processes that were started to be sampled.
     :raises TrackerError: if tracking can't begin; nothing has changed then.
     """
     library = _library()
@@ -110,7 +114,7 @@ def begin(boundaries: Sequence[CodeType]) -> None:
         check()
         return
     codes = (ctypes.c_void_p * len(boundaries))(*[id(code) for code in boundaries])
-    _raise_if(library.fil_begin(codes, len(boundaries)))
+    _raise_if(library.fil_begin(codes, len(boundaries), sampling_mean_bytes))
 
 
 def end() -> None:
@@ -150,6 +154,13 @@ def guard_take() -> bool:
     """Takes the request to interrupt the running cell; true for one caller."""
     library = _library()
     return library is not None and bool(library.fil_guard_take())
+
+
+def guard_decline() -> None:
+    """Lets the request to interrupt pass: it is not the running cell that needs the memory."""
+    library = _library()
+    if library is not None:
+        library.fil_guard_decline()
 
 
 def guard_refused() -> bool:

@@ -11,7 +11,7 @@ import { Observed } from './observed.js';
 import { ReportEnvelope, Subject } from './report.js';
 
 /** Raised whenever either side would misunderstand the other. */
-export const CONTROL_VERSION = 3;
+export const CONTROL_VERSION = 4;
 
 /**
  * The member of an execute_request's metadata by which a front end asks to profile a cell; its value is a {@link ProfileRequest}. It
@@ -26,6 +26,10 @@ export const ProfileRequest = z.object({
   output: z.optional(z.string()),
   /** What the cell may hold, as `4GiB`. */
   limit: z.optional(z.string()),
+  /** What has to be left of memory while the cell runs, as `500MB`; the server's setting if absent. */
+  headroom: z.optional(z.string()),
+  /** Whether the cell is interrupted, or its process ended, before memory runs out; the server's setting if absent. */
+  guard: z.optional(z.boolean()),
   /** Whether nothing is displayed. */
   quiet: z.optional(z.boolean()),
   /** Whether the cell shows how it is going while it runs; the server's setting if absent. */
@@ -88,6 +92,10 @@ export const ControlRequest = z.discriminatedUnion('type', [
     live: z.boolean(),
     /** What the profiled code may hold, in bytes; null or absent for what there is. */
     limitBytes: z.optional(z.nullable(z.int().check(z.minimum(1)))),
+    /** What has to be left meanwhile, in bytes; null or absent for what the process was started with. */
+    headroomBytes: z.optional(z.nullable(z.int().check(z.minimum(1)))),
+    /** Whether anything is done when it is not; null or absent for what the process was started with. */
+    guard: z.optional(z.nullable(z.boolean())),
     /** Whether processes that the profiled code starts are in the report (default: yes). */
     children: z.optional(z.boolean()),
     /** Whether the peak of all processes together is exact to the byte; null or absent for the kernel's setting. */

@@ -1,7 +1,8 @@
 /**
  * What a reader has to know to read the figures right, in words.
  */
-import type { Report, ReportNote, ReportOutcome } from './report.js';
+import type { MergeRule, Report, ReportNote, ReportOutcome } from './report.js';
+import { formatBytes } from './units.js';
 import { say } from './words.js';
 
 /** A note as it is shown. */
@@ -10,8 +11,11 @@ export interface NoteInWords {
   readonly text: string;
 }
 
+/** What the sentences need to know of a report. */
+export type NoteFacts = Pick<Report, 'outcome' | 'sampling' | 'merged'>;
+
 /** A note's sentence, in the reader's language. */
-export function noteText(code: ReportNote['code'], outcome: ReportOutcome): string {
+export function noteText(code: ReportNote['code'], { outcome, sampling, merged }: NoteFacts): string {
   switch (code) {
     case 'call-sites-full':
       return say(
@@ -35,6 +39,18 @@ export function noteText(code: ReportNote['code'], outcome: ReportOutcome): stri
       return say(
         'The program has very many call stacks; in the latest of them, calls of a recursion are shown at the first call of the same line.',
       );
+    case 'small-objects-missing':
+      return say(
+        "Python's memory allocator was not its usual one (PYTHONMALLOC=debug, -X dev or tracemalloc), so small objects of Python are missing from this sample.",
+      );
+    case 'sampled':
+      return say(
+        'This is a sample: one byte in %1 of small blocks was looked at, blocks of %2 and more were counted each. In 95 of 100 cases the true figures are within what stands beside the estimates.',
+        formatBytes(sampling?.meanBytes ?? 0),
+        formatBytes(sampling?.exactFromBytes ?? 0),
+      );
+    case 'merged':
+      return meaningOfMerged(merged?.rule ?? 'sum', merged?.reports.length ?? 0);
     case 'process-died':
       return say(
         'The process ended %1 while memory was being tracked; these are its figures up to that moment.',
@@ -42,6 +58,24 @@ export function noteText(code: ReportNote['code'], outcome: ReportOutcome): stri
       );
     case 'live-snapshot':
       return say('The program went on while its memory was read, so sums can be off by single allocations.');
+  }
+}
+
+/** What figures that were merged from others are, and what they are not. */
+function meaningOfMerged(rule: MergeRule, count: number): string {
+  switch (rule) {
+    case 'sum':
+      return say(
+        'This is the sum of %1 reports, each at its own peak: so much was held at one moment only if the peaks coincided.',
+        count,
+      );
+    case 'largest':
+      return say(
+        'Of %1 reports this shows for each call stack the most that it held at the peak of any of them; no single run need have held all of it.',
+        count,
+      );
+    case 'mean':
+      return say('This is the mean of %1 reports, each at its own peak.', count);
   }
 }
 
@@ -55,12 +89,12 @@ function howItEnded(outcome: ReportOutcome): string {
 }
 
 /** A report's notes: those that change how its figures are to be read, and those that only explain how they were made. */
-export function notesInWords({ notes, outcome }: Report): {
+export function notesInWords({ notes, ...facts }: Report): {
   readonly urgent: NoteInWords[];
   readonly other: NoteInWords[];
 } {
-  const isMinor = ({ code }: ReportNote): boolean => code === 'recursion-folded';
-  const inWords = ({ code }: ReportNote): NoteInWords => ({ code, text: noteText(code, outcome) });
+  const isMinor = ({ code }: ReportNote): boolean => code === 'recursion-folded' || code === 'sampled';
+  const inWords = ({ code }: ReportNote): NoteInWords => ({ code, text: noteText(code, facts) });
   return {
     urgent: notes.filter((note) => !isMinor(note)).map(inWords),
     other: notes.filter(isMinor).map(inWords),

@@ -3,6 +3,7 @@
  */
 import { frameLabel, subjectLabel } from './places.js';
 import type { Report } from './report.js';
+import { intervalInWords } from './sampling.js';
 import {
   headline,
   pruningStatement,
@@ -17,10 +18,12 @@ const MOST_LINES = 20;
 
 /** The headline and the top lines, for a message to a colleague. */
 export function reportText(report: Report): string {
-  const lines = topLines(report, MOST_LINES).map(({ frame, bytes }) => {
+  const lines = topLines(report, MOST_LINES).map(({ frame, bytes, sampledBytes }) => {
     const { name, place, source } = frameLabel(frame, report.subject);
     const where = [name, place, source].filter((part) => part !== '').join('  ');
-    return `${formatBytes(bytes).padStart(11)} ${formatShare(bytes, report.peakBytes).padStart(7)}  ${where}`;
+    const interval = intervalInWords(bytes, sampledBytes, report.sampling);
+    const amounts = [formatBytes(bytes).padStart(11), formatShare(bytes, report.peakBytes).padStart(7), interval];
+    return `${amounts.join(' ').trimEnd()}  ${where}`;
   });
   const remarks = [
     residentStatement(report),

@@ -95,7 +95,39 @@ const CallTree = z.object({
   totalBytes: counts,
   /** Of these, what the node's own line allocated itself. */
   selfBytes: counts,
+  /** Of a sampled report: what of `selfBytes` is estimated from samples; the rest was counted. Absent of others. */
+  sampledBytes: z.optional(counts),
 });
+
+/**
+ * One allocated byte in `meanBytes` was sampled, and blocks of `exactFromBytes` and more were counted each: all bytes are estimates, whose
+ * intervals `schema/sampling.ts` tells.
+ */
+const Sampling = z.object({ meanBytes: z.int().check(z.minimum(1)), exactFromBytes: bytes });
+
+/** The job that a report is of, to tell it from others: names and labels that its environment gave. */
+const Job = z.object({
+  name: z.string(),
+  host: z.string(),
+  pid: z.int(),
+  labels: z.record(z.string(), z.string()),
+});
+export type Job = z.infer<typeof Job>;
+
+/** What the figures of a report that was merged from others mean. */
+export const MERGE_RULES = ['sum', 'largest', 'mean'] as const;
+export type MergeRule = (typeof MERGE_RULES)[number];
+
+/** The reports that a merged one is of, in the order of their beginning. */
+const Merged = z.object({
+  /**
+   * `sum`: each line's bytes at the peak of its own process, added up: what they would hold if all reached their peaks at one moment, so at
+   * least what they did hold together. `largest`: of each line the most that it held at the peak of any one report. `mean`: the average.
+   */
+  rule: z.enum(MERGE_RULES),
+  reports: z.array(z.object({ name: z.string(), startedAt: z.string(), durationSeconds: seconds, peakBytes: bytes })),
+});
+export type Merged = z.infer<typeof Merged>;
 
 /** What was left out of `tree`, to say it openly. Its bytes are in `other` nodes, so the totals hold. */
 const Pruned = z.object({ nodes: count, bytes });
@@ -113,6 +145,9 @@ const Note = z.object({
     'tracker-memory-exhausted',
     'stacks-missing',
     'recursion-folded',
+    'small-objects-missing',
+    'sampled',
+    'merged',
     'process-died',
     'live-snapshot',
   ]),
@@ -166,6 +201,12 @@ export const Report = z.object({
   processes: z.optional(Processes),
   /** What happened when memory ran out; absent if it did not. */
   outOfMemory: z.optional(OutOfMemory),
+  /** Absent if every allocation was counted. */
+  sampling: z.optional(Sampling),
+  /** Absent of what is no job. */
+  job: z.optional(Job),
+  /** Absent of a report that is of one run. */
+  merged: z.optional(Merged),
   /** ISO 8601, UTC. */
   startedAt: z.string(),
   durationSeconds: seconds,
@@ -242,7 +283,9 @@ function checkColumns({ frames, tree, timeline, peakBytes, outOfMemory }: Report
   const nodeCount = tree.parent.length;
   const lengthsAgree =
     [frames.function, frames.file, frames.line, frames.sourceLine, frames.cell].every((c) => c.length === frameCount) &&
-    [tree.frame, tree.totalBytes, tree.selfBytes].every((c) => c.length === nodeCount) &&
+    [tree.frame, tree.totalBytes, tree.selfBytes, tree.sampledBytes ?? tree.frame].every(
+      (c) => c.length === nodeCount,
+    ) &&
     timeline.bytes.length === timeline.seconds.length;
   const requestIsSound = outOfMemory?.request?.stack.every((row) => row < frameCount) ?? true;
   if (!lengthsAgree || !requestIsSound || !isSound(tree, frameCount) || tree.totalBytes[0] !== peakBytes) {

@@ -7,6 +7,7 @@ import type { Variable } from './observed.js';
 import type { Report } from './report.js';
 import { formatBytes, formatSeconds, formatShare } from './units.js';
 import { reasonInWords } from './out-of-memory.js';
+import { intervalInWords, sampledPeakBytes } from './sampling.js';
 import { say } from './words.js';
 
 /** A piece of a line: `strong` for what matters most, `soft` for what matters least, `code` for the user's own text. */
@@ -19,6 +20,8 @@ export interface Phrase {
 export interface Line {
   readonly frame: Frame;
   readonly bytes: number;
+  /** What of it is estimated from samples; 0 if all was counted. */
+  readonly sampledBytes: number;
   /** What of it is no memory of its own. */
   readonly mapped: MappedBytes;
 }
@@ -115,7 +118,7 @@ export function topLines(report: Report, most: number): Line[] {
   const { parent, frame, selfBytes } = report.tree;
   const isOwn = report.frames.kind.map((_, row) => isUserCode(frameAt(report, row)));
   const chargedFrame: number[] = [];
-  const ofFrame = new Map<number, { bytes: number; readonly mapped: MappedBytes }>();
+  const ofFrame = new Map<number, { bytes: number; sampledBytes: number; readonly mapped: MappedBytes }>();
   for (let node = 0; node < parent.length; node++) {
     const here = at(frame, node);
     const caller = node === 0 ? -1 : at(chargedFrame, at(parent, node));
@@ -125,10 +128,11 @@ export function topLines(report: Report, most: number): Line[] {
     if (bytes > 0) {
       let sum = ofFrame.get(charged);
       if (sum === undefined) {
-        sum = { bytes: 0, mapped: noMappedBytes() };
+        sum = { bytes: 0, sampledBytes: 0, mapped: noMappedBytes() };
         ofFrame.set(charged, sum);
       }
       sum.bytes += bytes;
+      sum.sampledBytes += report.tree.sampledBytes?.[node] ?? 0;
       addMapped(sum.mapped, at(report.frames.kind, here), bytes);
     }
   }
@@ -136,7 +140,7 @@ export function topLines(report: Report, most: number): Line[] {
     .filter(([, { bytes }]) => bytes >= SMALLEST_LINE_SHARE * report.peakBytes)
     .sort(([, a], [, b]) => b.bytes - a.bytes)
     .slice(0, most)
-    .map(([row, { bytes, mapped }]) => ({ frame: frameAt(report, row), bytes, mapped }));
+    .map(([row, { bytes, sampledBytes, mapped }]) => ({ frame: frameAt(report, row), bytes, sampledBytes, mapped }));
 }
 
 /**
@@ -168,10 +172,17 @@ export function answer(report: Report): Phrase[][] {
   return [
     [
       { kind: 'strong', text: say('Peak %1', formatBytes(report.peakBytes)) },
+      ...intervalOfPeak(report),
       { kind: 'plain', text: parts },
     ],
     ...dominantLineInWords(report),
   ];
+}
+
+/** How sure the peak of a sampled report is. */
+function intervalOfPeak(report: Report): Phrase[] {
+  const words = intervalInWords(report.peakBytes, sampledPeakBytes(report), report.sampling);
+  return words === '' ? [] : [{ kind: 'soft', text: ` ${words}` }];
 }
 
 /** Why memory ran out, and the request that failed; nothing if it did not. */

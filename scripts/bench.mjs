@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- PART... --quick --write --only NAME]`: what Fil costs, off and on, beside Fil 2024.11 and memray. Parts: `times` and
  * `memory` (without names, these two), `curves`, `pyperformance`; `all` for all four. Each keeps its figures in output/bench-PART.json;
- * `--page` measures nothing; `--write` makes docs/benchmarks.md of what is there. `--rounds N` (of the peers: a third), `--quick` for one.
+ * `curves --python PATH` only shows the curves, of another Python; `--page` measures nothing; `--write` makes docs/benchmarks.md of what is there. `--rounds N` (of the peers: a third), `--quick` for one.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
@@ -61,7 +61,7 @@ function progress(all) {
   };
 }
 
-/** @typedef {{ rounds: number | undefined, only: string | undefined }} Options */
+/** @typedef {{ rounds: number | undefined, only: string | undefined, python: string | undefined }} Options */
 
 /**
  * @param {'time' | 'memory'} kind @param {readonly string[]} names @param {{ rounds: number, peerRounds: number }} rounds
@@ -104,7 +104,7 @@ const POINTS = /** @type {const} */ ({
 });
 
 /** @param {Options} options @returns {Promise<Curves>} */
-async function curves({ rounds = 5 }) {
+async function curves({ rounds = 5, python }) {
   const onMeasured = progress(rounds * 2 * Object.values(POINTS).flat().length);
   /** @type {Curves['curves']} */
   const measured = {};
@@ -113,7 +113,7 @@ async function curves({ rounds = 5 }) {
     for (let round = 0; round < rounds; round += 1) {
       for (const point of points) {
         for (const mode of /** @type {const} */ (['plain', 'on'])) {
-          point[mode] = Math.min(point[mode], await measurePoint(mode, curve, point.count));
+          point[mode] = Math.min(point[mode], await measurePoint(mode, curve, point.count, python));
           onMeasured();
         }
       }
@@ -125,7 +125,7 @@ async function curves({ rounds = 5 }) {
 
 /** Of pyperformance's benchmarks those that need neither packages nor processes of their own. */
 const PYPERFORMANCE =
-  'argparse async_generators barnes_hut base64 bpe_tokeniser chaos comprehensions coroutines crypto_pyaes decimal_factorial decimal_pi ' +
+  'argparse async_generators barnes_hut base64 bpe_tokeniser chaos comprehensions coroutines decimal_factorial decimal_pi ' +
   'deepcopy deltablue fannkuch float gc_collect gc_traversal generators go hexiom json_dumps json_loads logging mdp meteor_contest nbody ' +
   'nqueens pathlib pickle pidigits pprint pyflate raytrace regex_compile regex_dna regex_effbot regex_v8 richards richards_super scimark ' +
   'spectral_norm sqlite_synth telco typing_runtime_protocols unpack_sequence xml_etree';
@@ -172,6 +172,7 @@ await script(async () => {
     options: {
       only: { type: 'string' },
       rounds: { type: 'string' },
+      python: { type: 'string' },
       quick: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
       page: { type: 'boolean', default: false },
@@ -182,6 +183,12 @@ await script(async () => {
   if (unknown.length > 0) {
     throw new Failure(`There is no part called ${unknown.join(', ')}. There are ${PARTS.join(', ')}; or all.`);
   }
+  if (
+    values.python !== undefined &&
+    (values.write || !names.every((name) => name === 'curves') || names.length === 0)
+  ) {
+    throw new Failure('--python PATH shows the curves of another Python: use it with `curves`, and without --write.');
+  }
   const chosen = PARTS.filter((part) =>
     names.length === 0 ? part === 'times' || part === 'memory' : names.includes(part) || names.includes('all'),
   );
@@ -191,9 +198,13 @@ await script(async () => {
   for (const part of values.page ? [] : chosen) {
     console.log(`Measuring ${part}, with ${loadavg()[0]?.toFixed(1)} other processes on ${cpus().length} cores ...`);
     const started = performance.now();
-    const measured = await MEASURE[part]({ rounds, only: values.only });
+    const measured = await MEASURE[part]({ rounds, only: values.only, python: values.python });
     const machine = { processor: cpus()[0]?.model.trim() ?? '', cores: cpus().length };
     const result = { measuredAt: new Date().toISOString(), machine, ...measured };
+    if (values.python !== undefined) {
+      console.log(curvesTable(/** @type {Curves} */ (measured).curves));
+      return;
+    }
     writeFileSync(resultFile(part), `${JSON.stringify(result, null, 2)}\n`);
     console.log(`${((performance.now() - started) / 1000).toFixed(0)} s; figures in ${shown(resultFile(part))}.\n`);
   }

@@ -65,7 +65,7 @@ writeFileSync(at('build', 'report-page.txt'), page);
 
 // The parts of a flamegraph that is an SVG file of its own. Its colours are those of the view.
 const reportCss = readFileSync(at('style', 'report.css'), 'utf8');
-const NAMES = ['ink', 'soft', 'line', 'paper', 'match', 'match-ink', 'neutral', 'heat-ink', 'hottest-ink'];
+const NAMES = ['ink', 'soft', 'line', 'paper', 'temporary', 'match', 'match-ink', 'neutral', 'heat-ink', 'hottest-ink'];
 const names = [...NAMES, ...[1, 2, 3, 4, 5, 6, 7].map((level) => `heat-${level}`)];
 /** @param {string} name @returns {[light: string, dark: string]} */
 function colours(name) {
@@ -88,11 +88,13 @@ const rules = (theme) => {
     `.rest{fill:${of['neutral']}}#frames text{fill:${of['heat-ink']}}#frames .rest text{fill:${of['ink']}}`,
     `#frames .heat-7 text{fill:${of['hottest-ink']}}`,
     `.match{fill:${of['match']}}#frames .match text{fill:${of['match-ink']}}`,
+    `.request rect{fill:${of['paper']};stroke:${of['soft']}}.request .asked{stroke:${of['temporary']}}`,
     `#frames rect{stroke:${of['paper']}}#tooltip rect{fill:${of['paper']};stroke:${of['line']}}`,
   ].join('');
 };
 const pictureCss =
   `.heading{font-size:15px;font-weight:600}.soft{font-size:12px}#tooltip text{font-size:12px}#tooltip{pointer-events:none}` +
+  `.request rect{stroke-width:1;stroke-dasharray:5 3}.request .asked{stroke-width:2}` +
   `#frames g{cursor:pointer}#frames rect{stroke-width:.5}#frames text{pointer-events:none}#frames g:hover rect{stroke:#000}` +
   `.button{cursor:pointer;font-size:12px;text-decoration:underline}.caller{opacity:.55}.searching #frames g:not(.match){opacity:.45}` +
   `#search{box-sizing:border-box;width:100%;font:12px system-ui,sans-serif}` +

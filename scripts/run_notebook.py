@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -49,7 +50,8 @@ def main() -> None:
         for number, _ in enumerate(profiled, start=1):
             directory = _directory(arguments.pages, number)
             (directory / "index.html").replace(arguments.pages / f"report-{number}.html")
-            directory.rmdir()
+            # The pictures and data beside it.
+            shutil.rmtree(directory)
 
 
 def _directory(pages: Path, number: int) -> Path:

@@ -98,7 +98,7 @@ test('after a reload of the page it is where it was', async () => {
   // Lab stores its layout a moment after it has changed.
   await expect
     .poll(() => page.evaluate(() => fetch('/lab/api/workspaces').then((response) => response.text())))
-    .toContain('fil-overview');
+    .toMatch(/"current":\s*"fil-overview"/);
   await page.reload();
   await page.waitForFunction(() => 'jupyterapp' in window);
   await page.evaluate(() => window.jupyterapp.restored);

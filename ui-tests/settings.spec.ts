@@ -52,6 +52,21 @@ test('decide where reports are written', async () => {
   await command(notebook.page, 'kernelmenu:shutdown').catch(() => undefined);
 });
 
+test('decide what a cell may hold, what has to be left, and whether anything is done about it', async () => {
+  await save({ cellLimit: '50MB', guardHeadroom: '500MB', guard: false });
+  const wish = "print(get_ipython().parent_header['metadata']['fil'])";
+  writeCells('settings.ipynb', ['data = bytearray(80_000_000)', wish], 'filprofile');
+  await notebook.open('settings.ipynb');
+  await notebook.profile(0);
+  await expect(notebook.cells.nth(0)).toContainText('MemoryError: With');
+  // What was asked for stands apart from what was held.
+  await expect(notebook.report(0).locator('.fil-request')).toContainText('Requested, but never held: 76.3 MiB');
+  await expect(notebook.report(0).locator('.fil-request-asked')).toContainText('data = bytearray(80_000_000)');
+  await notebook.profile(1);
+  await expect(notebook.cells.nth(1)).toContainText("'limit': '50MB', 'guard': False, 'headroom': '500MB'");
+  await command(notebook.page, 'kernelmenu:shutdown').catch(() => undefined);
+});
+
 test('decide how large a report may be', async () => {
   await save({ largestReport: 1 });
   writeReports('settings.ipynb', [largeReport(20_000), fixture('small')]);

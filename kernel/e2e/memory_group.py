@@ -20,7 +20,7 @@ class Limited:
     environment: dict[str, str]
     enter: Callable[[], None] | None
     """To be called in the new process."""
-    is_group: bool
+    kind: str
 
     def run(self, command: list[str], **options: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -40,11 +40,12 @@ def limited(limit_bytes: int) -> Iterator[Limited]:
     """Processes that together may hold so many bytes."""
     group = _make_group(limit_bytes)
     if group is None:
-        yield Limited({"FIL_MEMORY_LIMIT": str(limit_bytes)}, None, False)
+        yield Limited({"FIL_MEMORY_LIMIT": str(limit_bytes)}, None, "limits by FIL_MEMORY_LIMIT")
         return
     members = group / "cgroup.procs"
+    kind = "control groups, version 1" if group.is_relative_to(V1) else "control groups, version 2"
     try:
-        yield Limited({}, lambda: members.write_text(str(os.getpid())), True)
+        yield Limited({}, lambda: members.write_text(str(os.getpid())), kind)
     finally:
         _remove(group)
 

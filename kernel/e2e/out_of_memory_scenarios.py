@@ -4,9 +4,11 @@ Run by `npm run prove:memory`, and once each by `npm test`.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,10 @@ from memory_group import limited
 
 MB = 1_000_000
 FIL_PROFILE = Path(sys.executable).with_name("fil-profile")
+
+
+Check = Callable[[int], str | None]
+"""Runs a scenario once under a limit of so many bytes. None if all is as it must be, else what is not."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,23 @@ SCENARIOS = (
         "try:\n    bytearray(1 << 50)\nexcept MemoryError as error:\n    raise RuntimeError('no') from error\n",
         rule="failed-allocation",
     ),
+    Scenario(
+        "abort after a failed request",
+        "try:\n    bytearray(1 << 50)\nexcept MemoryError:\n    os.abort()\n",
+        rule="failed-allocation",
+    ),
+    Scenario(
+        "crash after a failed request",
+        "try:\n    bytearray(1 << 50)\nexcept MemoryError:\n    ctypes.string_at(0)\n",
+        rule="failed-allocation",
+    ),
+    Scenario(
+        "abort long after a failed request",
+        "try:\n    bytearray(1 << 50)\nexcept MemoryError:\n    time.sleep(1.3)\n    os.abort()\n",
+        -signal.SIGABRT,
+        None,
+    ),
+    Scenario("abort without a failed request", "os.abort()\n", -signal.SIGABRT, None),
 )
 
 
@@ -92,8 +115,11 @@ def check(scenario: Scenario, limit: int) -> str | None:
         if (rules[:1] or [None])[0] != scenario.rule:
             return f"rule {rules} instead of {scenario.rule}: {run.stderr[-300:]}"
         if scenario.rule is not None:
-            if not list(output.glob("*/out-of-memory.svg")):
+            pictures = [path.read_text() for path in output.glob("*/out-of-memory.svg")]
+            if not pictures:
                 return "no out-of-memory.svg"
+            if scenario.rule == "failed-allocation" and "Requested, but never held: 1.0 PiB" not in pictures[0]:
+                return "the request is not in the picture"
             if not ("rule " in run.stderr and "limit " in run.stderr and "resident " in run.stderr):
                 return f"the figures are not said: {run.stderr[-300:]}"
         if scenario.said not in run.stderr:

@@ -112,3 +112,34 @@ def test_a_limit_of_the_last_cell_does_not_bind_the_next(own_kernel: Kernel):
     own_kernel.run("%%filprofile --limit 20MB\n1")
     assert own_kernel.run("%%filprofile\nheld = bytearray(60_000_000)").status == "ok"
     assert own_kernel.run("more = bytearray(60_000_000)").status == "ok"
+
+
+LEAK = (
+    "import threading, time\nheld = []\n"
+    "def leak():\n    while True:\n        held.append(b'x' * 300_000)\n        time.sleep(0.002)\n"
+    "threading.Thread(target=leak, daemon=True).start()"
+)
+
+
+def test_a_cell_is_not_interrupted_for_what_a_thread_of_an_earlier_cell_takes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIL_MEMORY_LIMIT", "400MB")
+    with started() as kernel:
+        assert kernel.run(LEAK).status == "ok"
+        # The thread is not to be stopped, so the process ends; the cell that runs then never sees an error.
+        result = kernel.last_words("for _ in range(600):\n    time.sleep(0.02)")
+        assert result.contents("error") == []
+        assert "memory ran out" in result.text("stderr")
+
+
+def test_a_cell_is_interrupted_for_what_it_lets_an_older_pool_take(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIL_MEMORY_LIMIT", "400MB")
+    with started() as kernel:
+        kernel.run(
+            "from concurrent.futures import ThreadPoolExecutor\nimport time\n"
+            "pool, stop = ThreadPoolExecutor(1), []\npool.submit(len, 'ab').result()\n"
+            "def grow():\n    held = []\n    while not stop:\n"
+            "        held.append(b'x' * 300_000)\n        time.sleep(0.002)"
+        )
+        result = kernel.run("try:\n    pool.submit(grow).result()\nfinally:\n    stop.append(1)", timeout=60)
+        assert result.contents("error")[0]["ename"] == "MemoryGuardError"
+        assert kernel.run("len(stop)").value == "1"

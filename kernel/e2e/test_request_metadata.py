@@ -1,9 +1,10 @@
 """A front end can ask for a profile beside the cell, in the metadata of its request; the cell's text stays as it is."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import TIMEOUT, Kernel, Result
+from harness import TIMEOUT, Kernel, Result, started
 
 from filprofiler._request import Request, parse_metadata
 
@@ -75,3 +76,50 @@ def test_what_is_no_wish_is_none(metadata: object) -> None:
 
 def test_a_title_of_another_type_is_none() -> None:
     assert parse_metadata({"fil": {"profile": True, "title": 7, "output": "", "quiet": 1, "live": 0}}, "x") == Request()
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
+    """A kernel that is to hold 600 MB at most."""
+    monkeypatch.setenv("FIL_MEMORY_LIMIT", "600MB")
+    with started() as kernel:
+        yield kernel
+
+
+GROW = (
+    "held = []\nwhile len(held) < {count}:\n    held.append(b'x' * 1_000_000)\n"
+    "import time\ntime.sleep(0.2)\ncount, held = len(held), []"
+)
+
+
+def test_a_request_chooses_what_has_to_be_left(limited: Kernel) -> None:
+    wish = {"fil": {"profile": True, "headroom": "280MB"}}
+    result = run(limited, GROW.format(count=400), wish)
+    assert result.contents("error")[0]["ename"] == "MemoryGuardError"
+    assert result.report.data["outOfMemory"]["headroomBytes"] == 280_000_000
+    assert result.report.peak < 300_000_000
+    # The next cell is back to what the kernel was started with.
+    assert limited.run("held = []").status == "ok"
+    assert limited.run(GROW.format(count=330)).status == "ok"
+
+
+def test_a_request_can_turn_the_action_off_and_not_the_report(limited: Kernel) -> None:
+    result = run(limited, GROW.format(count=560), {"fil": {"profile": True, "guard": False}})
+    assert result.status == "ok", result.traceback
+    assert result.report.peak >= 560_000_000
+    result = run(limited, GROW.format(count=2000), {"fil": {"profile": True}})
+    assert result.contents("error")[0]["ename"] == "MemoryGuardError"
+
+
+def test_a_limit_holds_when_the_action_is_off(own_kernel: Kernel) -> None:
+    result = run(own_kernel, GROW.format(count=200), {"fil": {"profile": True, "guard": False, "limit": "50MB"}})
+    assert result.contents("error")[0]["ename"] == "MemoryGuardError"
+    assert result.report.data["outOfMemory"]["rule"] == "budget"
+
+
+@pytest.mark.parametrize("name", ["limit", "headroom"])
+def test_a_nonsense_amount_is_an_error_before_the_cell_runs(own_kernel: Kernel, name: str) -> None:
+    result = run(own_kernel, "print('ran')", {"fil": {"profile": True, name: "4 potatoes"}})
+    assert result.status == "error"
+    assert "ran" not in result.text().split()
+    assert f"--{name}: '4 potatoes' is no amount of memory" in result.text("stderr") + result.traceback

@@ -10,6 +10,7 @@ import { reasonOf, StartFailure } from './failure.js';
 import type { BrowserChoice } from './launcher/browser.js';
 import type { MemorySettings } from './memory-matters.js';
 import type { TreeSettings } from './process-tree.js';
+import { type Reason, REASONS } from './recording/stored-reports.js';
 
 const program = new Command('fil').description(
   'The part of filprofiler that runs in Node; started by its Python package.',
@@ -123,6 +124,36 @@ program
       maxPeakBytes: options.maxPeak === undefined ? null : Number(options.maxPeak),
     }).catch(failToLaunch);
   });
+
+program
+  .command('record')
+  .description('write a report of a job that samples its memory; started by its recorder')
+  .requiredOption('--segment <file>', 'its shared memory')
+  .requiredOption('--pid <pid>', 'its process')
+  .addOption(new Option('--reason <reason>', 'why').choices(REASONS).makeOptionMandatory())
+  .requiredOption('--status <status>', 'its exit status, if that is the reason')
+  .requiredOption('--started <seconds>', 'of the epoch')
+  .requiredOption('--command <arguments>', 'its command line')
+  .action(async (options: RecordArguments) => {
+    try {
+      const { record } = await import('./recording/record.js');
+      record(
+        { ...options, pid: Number(options.pid), status: Number(options.status), started: Number(options.started) },
+        process.env,
+      );
+    } catch (error) {
+      process.stdout.write(`${reasonOf(error)}\n`, () => process.exit(1));
+    }
+  });
+
+interface RecordArguments {
+  readonly segment: string;
+  readonly pid: string;
+  readonly reason: Reason;
+  readonly status: string;
+  readonly started: string;
+  readonly command: string;
+}
 
 addReadingCommands(program);
 

@@ -15,6 +15,15 @@ export interface MemorySettings {
   readonly acts: boolean;
 }
 
+/** What a cell asks for itself. */
+export interface CellSettings {
+  /** What it may hold, in bytes; null or not given for what there is. */
+  readonly limitBytes?: number | null | undefined;
+  /** What has to be left; null or not given for what the process was started with, as with the next. */
+  readonly headroomBytes?: number | null | undefined;
+  readonly guard?: boolean | null | undefined;
+}
+
 /** How a process ended, with the number of the signal that ended it. */
 export interface ProcessEnd {
   readonly exitCode: number | null;
@@ -41,7 +50,9 @@ export function causeIfKilled(figures: MemoryFigures): OutOfMemoryCause | undefi
 export class MemoryMatters {
   readonly #segment: Segment;
   readonly #watch: MemoryWatch;
+  readonly #settings: MemorySettings;
   #limitBytes: number | null = null;
+  #hasEnded = false;
   /** The last event of each kind since the running cell began. */
   readonly #events = new Map<MemoryEvent['kind'], MemoryEvent>();
 
@@ -60,6 +71,7 @@ export class MemoryMatters {
     onElse: (cause: OutOfMemoryCause) => void = () => undefined,
   ) {
     this.#segment = segment;
+    this.#settings = settings;
     this.#watch = segment.watchMemory({ pid, ...settings }, (event) => {
       this.#events.set(event.kind, event);
       if (event.kind === 'killed-subprocess') {
@@ -75,15 +87,23 @@ export class MemoryMatters {
   }
 
   /** A cell, or a profile, begins: what happened before does not concern it. */
-  begin(limitBytes: number | null): void {
+  begin(settings: CellSettings): void {
     this.#events.clear();
-    this.setBudget(limitBytes);
+    this.#apply(settings);
   }
 
-  /** What the running cell may hold, in bytes; null for what there is. */
-  setBudget(limitBytes: number | null): void {
-    this.#limitBytes = limitBytes;
-    this.#segment.setBudget(limitBytes);
+  /** It has ended: its settings hold no longer. */
+  end(): void {
+    this.#apply({});
+  }
+
+  #apply({ limitBytes, headroomBytes, guard }: CellSettings): void {
+    if (this.#hasEnded) {
+      return;
+    }
+    this.#limitBytes = limitBytes ?? null;
+    this.#segment.setBudget(this.#limitBytes);
+    this.#watch.setAction(headroomBytes ?? this.#settings.headroomBytes, guard ?? this.#settings.acts);
   }
 
   /** Why the running cell gets a MemoryError: one sentence. */
@@ -147,6 +167,7 @@ export class MemoryMatters {
   }
 
   stop(): void {
+    this.#hasEnded = true;
     this.#watch.stop();
   }
 }

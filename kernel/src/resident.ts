@@ -53,6 +53,12 @@ export class ResidentMemory {
   }
 }
 
+/** Of a process's whole life; null if it has ended. */
+export function residentOf(pid: number): Report['resident'] {
+  const now = readStatus(pid);
+  return now === null ? null : { peakBytes: now.highWaterBytes, isExact: true, endBytes: now.residentBytes };
+}
+
 /** Not `statm`, which needs the size of a page. */
 function readStatus(pid: number): Status | null {
   try {

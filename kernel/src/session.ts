@@ -51,7 +51,7 @@ export interface SessionOptions {
   /** Version of filprofiler, for its reports. */
   readonly version: string;
   /** What is known about memory that ran out. */
-  readonly memory?: Pick<MemoryMatters, 'begin' | 'causeOfError' | 'setBudget' | 'shortage'>;
+  readonly memory?: Pick<MemoryMatters, 'begin' | 'causeOfError' | 'end' | 'shortage'>;
   /** The processes that it starts; null if they are not tracked. */
   readonly tree?: Pick<ProcessTree, 'begin' | 'currentBytes' | 'exact' | 'jointPeakBytes' | 'snapshot'> | null;
   /** Whether joint peaks are exact where a profile does not say. */
@@ -119,7 +119,7 @@ export class Session {
       this.#cells.set(cell.filename, cell);
     }
     const { segment, pid, memory } = this.#options;
-    memory?.begin(request.limitBytes ?? null);
+    memory?.begin(request);
     const tree = this.#treeOf(request);
     if (tree !== null) {
       tree.exact = request.exactTree ?? this.#options.exactTree ?? false;
@@ -194,7 +194,7 @@ export class Session {
   /** Forgets the running profile, if there is one. */
   giveUp(): void {
     if (this.#profile !== null) {
-      this.#options.memory?.setBudget(null);
+      this.#options.memory?.end();
     }
     this.#profile?.timeline.stop();
     this.#profile = null;
@@ -215,7 +215,7 @@ export class Session {
       profile?.timeline.stop();
       return await this.report(outcome, profile?.request.outputDirectory ?? null, observed, outOfMemory);
     } finally {
-      this.#options.memory?.setBudget(null);
+      this.#options.memory?.end();
       this.#profile = null;
       this.#options.state?.end();
     }

@@ -30,6 +30,7 @@ const SNAPSHOT: Snapshot = {
   failureSiteBytes: new Float64Array(),
   failure: null,
   codes: { filename: ['/tmp/cell.py'], qualifiedName: ['<module>'], firstLine: Int32Array.of(1), kind: ['python'] },
+  sampling: null,
   degradations: [],
   consistent: true,
   mostUntouchedBytes: 0,

@@ -112,6 +112,9 @@ class Picture {
     this.#root.setAttribute('width', String(width));
     this.#root.setAttribute('viewBox', `0 0 ${width} ${this.#height}`);
     this.#search.setAttribute('x', String(width - MARGIN - 220));
+    for (const box of this.#root.querySelectorAll('.request rect')) {
+      box.setAttribute('width', String(width - 2 * MARGIN));
+    }
     this.#reset?.setAttribute('x', String(width - MARGIN));
     this.#place();
   }

@@ -103,6 +103,7 @@ Napi::Array degradations(Napi::Env env, std::uint32_t bits) {
       {segment::Degradation::tracker_memory_exhausted, "tracker-memory-exhausted"},
       {segment::Degradation::stacks_missing, "stacks-missing"},
       {segment::Degradation::recursion_folded, "recursion-folded"},
+      {segment::Degradation::small_objects_missing, "small-objects-missing"},
   };
   Napi::Array names = Napi::Array::New(env);
   for (const Named& each : all) {
@@ -111,6 +112,17 @@ Napi::Array degradations(Napi::Env env, std::uint32_t bits) {
     }
   }
   return names;
+}
+
+Napi::Value sampling_of(Napi::Env env, const Snapshot& copy) {
+  if (copy.sampling_mean_bytes == 0) {
+    return env.Null();
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("meanBytes", static_cast<double>(copy.sampling_mean_bytes));
+  result.Set("exactFromBytes", static_cast<double>(copy.exact_from_bytes));
+  result.Set("peakSiteBytes", typed_array<Napi::Float64Array>(env, copy.peak_sampled_site_bytes));
+  return result;
 }
 
 Napi::Value failure_of(Napi::Env env, const Snapshot& copy) {
@@ -160,6 +172,7 @@ Napi::Object snapshot_js(Napi::Env env, const SegmentReader& reader, std::int64_
   result.Set("failureSiteBytes", typed_array<Napi::Float64Array>(env, copy.failure_site_bytes));
   result.Set("jointSiteBytes", typed_array<Napi::Float64Array>(env, copy.joint_site_bytes));
   result.Set("failure", failure_of(env, copy));
+  result.Set("sampling", sampling_of(env, copy));
   result.Set("codes", codes_js(env, copy.codes));
   result.Set("degradations", degradations(env, copy.degradations));
   result.Set("ownBytes", static_cast<double>(copy.own_bytes));
@@ -177,9 +190,9 @@ class Segment : public Napi::ObjectWrap<Segment> {
         env, "Segment",
         {InstanceAccessor<&Segment::descriptor>("descriptor"), InstanceMethod<&Segment::counters>("counters"),
          InstanceMethod<&Segment::snapshot>("snapshot"), InstanceMethod<&Segment::codes>("codes"),
-         InstanceMethod<&Segment::peak_lines>("peakLines"), InstanceMethod<&Segment::set_budget>("setBudget"),
-         InstanceMethod<&Segment::watch_memory>("watchMemory"), InstanceMethod<&Segment::last_reading>("lastReading"),
-         InstanceMethod<&Segment::close>("close")});
+         InstanceMethod<&Segment::peak_lines>("peakLines"), InstanceMethod<&Segment::points>("points"),
+         InstanceMethod<&Segment::set_budget>("setBudget"), InstanceMethod<&Segment::watch_memory>("watchMemory"),
+         InstanceMethod<&Segment::last_reading>("lastReading"), InstanceMethod<&Segment::close>("close")});
   }
 
   explicit Segment(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -240,6 +253,17 @@ class Segment : public Napi::ObjectWrap<Segment> {
   Napi::Value codes(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     return guarded(env, [&] { return codes_js(env, reader(env).codes(info[0].As<Napi::Number>().Uint32Value())); });
+  }
+
+  Napi::Value points(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    return guarded(env, [&] {
+      const SegmentReader::Points points = reader(env).points();
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("secondsApart", points.seconds);
+      result.Set("bytes", typed_array<Napi::Float64Array>(env, points.bytes));
+      return result;
+    });
   }
 
   Napi::Value peak_lines(const Napi::CallbackInfo& info) {
@@ -308,6 +332,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   names.Set("treeDirectory", environment::tree_directory);
   names.Set("parentPid", environment::parent_pid);
   names.Set("trackProgram", environment::track_program);
+  names.Set("sampling", environment::sampling);
   names.Set("controlEndpoint", environment::control_endpoint);
   names.Set("controlKey", environment::control_key);
   exports.Set("environmentNames", names);

@@ -16,6 +16,8 @@ export const environmentNames: {
   readonly treeDirectory: string;
   /** Set to anything: tracking begins by itself when Python is about to run the program's code. */
   readonly trackProgram: string;
+  /** Set to anything: sampled sessions are to be expected. */
+  readonly sampling: string;
   /** Address of the control endpoint, and the key of its messages. */
   readonly controlEndpoint: string;
   readonly controlKey: string;
@@ -43,7 +45,8 @@ export type Degradation =
   | 'allocator-replaced'
   | 'tracker-memory-exhausted'
   | 'stacks-missing'
-  | 'recursion-folded';
+  | 'recursion-folded'
+  | 'small-objects-missing';
 
 /** The last allocation that failed. */
 export interface Failure {
@@ -88,6 +91,16 @@ export type CodeKind = 'python' | 'mapped-file' | 'shared-memory';
  * The call-site trie with its bytes. Site 0 is the root; `parent[i] < i` for every other site. `parent`, `code`, `line` and both byte
  * columns have one entry a site.
  */
+/** How the figures of a snapshot were estimated. */
+export interface Sampling {
+  /** One allocated byte in so many was sampled, on average. */
+  readonly meanBytes: number;
+  /** Blocks of this size and more, and mappings, were counted each. */
+  readonly exactFromBytes: number;
+  /** What of `Snapshot.peakSiteBytes` is estimated from samples. */
+  readonly peakSiteBytes: Float64Array;
+}
+
 export interface Snapshot extends Counters {
   readonly pid: number;
   /** `3.11.7`; empty until tracking was begun once. */
@@ -110,6 +123,8 @@ export interface Snapshot extends Counters {
   readonly jointSiteBytes: Float64Array;
   /** The last allocation that failed; null if none has. */
   readonly failure: Failure | null;
+  /** Of a sampled session; null if every allocation was counted. */
+  readonly sampling: Sampling | null;
   readonly codes: Codes;
   readonly degradations: readonly Degradation[];
   /** Resident memory of the tracker's own tables at the end of tracking; 0 if it was not measured, as for peaks below 1 MiB. */
@@ -164,7 +179,7 @@ export interface WatchOptions {
   readonly headroomBytes: number;
   /** What the processes may hold together; 0 for what there is. */
   readonly limitBytes: number;
-  /** Whether anything is done, or only read. */
+  /** Whether anything is done, but for budgets, or only read. */
   readonly acts: boolean;
   /** Whether running cells are interrupted before anything is killed. */
   readonly guards: boolean;
@@ -178,6 +193,8 @@ export interface MemoryWatch {
   freshOomKills(): number;
   /** How often the thread has looked. */
   wakeUps(): number;
+  /** Changes what has to be left (0 for the rule), and whether anything is done; budgets are not concerned. */
+  setAction(headroomBytes: number, acts: boolean): void;
   /** Ends it. Other calls throw afterwards. */
   stop(): void;
 }
@@ -215,6 +232,8 @@ export class Segment {
   setBudget(bytes: number | null): void;
   /** Starts a thread that watches the process's memory; see {@link MemoryWatch}. */
   watchMemory(options: WatchOptions, onEvent: (event: MemoryEvent) => void): MemoryWatch;
+  /** What the recorder of a sampled job has noted: bytes held, in equal distances from the beginning. Empty of others. */
+  points(): { readonly secondsApart: number; readonly bytes: Float64Array };
   /** Names of code objects from a row on; rows never change within a session. */
   codes(from: number): Codes;
   /**

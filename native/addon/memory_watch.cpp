@@ -77,10 +77,12 @@ std::string text_option(const Napi::Object& options, const char* name) {
 class MemoryWatch : public Napi::ObjectWrap<MemoryWatch> {
  public:
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "MemoryWatch",
-                       {InstanceMethod<&MemoryWatch::figures>("figures"),
-                        InstanceMethod<&MemoryWatch::fresh_oom_kills>("freshOomKills"),
-                        InstanceMethod<&MemoryWatch::wake_ups>("wakeUps"), InstanceMethod<&MemoryWatch::stop>("stop")});
+    return DefineClass(
+        env, "MemoryWatch",
+        {InstanceMethod<&MemoryWatch::figures>("figures"),
+         InstanceMethod<&MemoryWatch::fresh_oom_kills>("freshOomKills"),
+         InstanceMethod<&MemoryWatch::wake_ups>("wakeUps"), InstanceMethod<&MemoryWatch::set_action>("setAction"),
+         InstanceMethod<&MemoryWatch::stop>("stop")});
   }
 
   explicit MemoryWatch(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
@@ -126,6 +128,11 @@ class MemoryWatch : public Napi::ObjectWrap<MemoryWatch> {
   }
   Napi::Value wake_ups(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(watcher(info.Env()).wake_ups()));
+  }
+  Napi::Value set_action(const Napi::CallbackInfo& info) {
+    watcher(info.Env());
+    watcher_->set_action(info[0].ToNumber().Int64Value(), info[1].ToBoolean());
+    return info.Env().Undefined();
   }
   Napi::Value stop(const Napi::CallbackInfo& info) {
     end();

@@ -209,13 +209,7 @@ void SegmentReader::map() {
 }
 
 void SegmentReader::write_header() {
-  segment::Header& header = view_.header();
-  header.layout_version = segment::layout_version;
-  header.header_bytes = sizeof(segment::Header);
-  // Nothing is refused until a watcher says so.
-  view_.guard().admissible_bytes.store(INT64_MAX, std::memory_order_relaxed);
-  view_.guard().budget_bytes.store(INT64_MAX, std::memory_order_relaxed);
-  header.magic = segment::magic;
+  segment::initialize(view_);
 }
 
 SegmentReader::~SegmentReader() {
@@ -301,6 +295,16 @@ bool SegmentReader::try_snapshot(Snapshot& to, std::int64_t joint_peak) const {
   to.current_site_bytes.resize(site_count);
   to.failure_site_bytes.resize(to.failure.count > 0 ? site_count : 0);
   to.joint_site_bytes.assign(in_tree ? site_count : 0, 0);
+  const segment::Sampling& sampling = view_.sampling();
+  to.sampling_mean_bytes = sampling.mean_bytes.load(std::memory_order_acquire);
+  to.exact_from_bytes = sampling.exact_from_bytes.load(std::memory_order_relaxed);
+  const bool is_sampled = to.sampling_mean_bytes != 0;
+  to.peak_sampled_site_bytes.resize(is_sampled ? site_count : 0);
+  const segment::SampledView sampled = sampled_view();
+  std::uint64_t finder_generations[segment::sampled_halves];
+  for (std::size_t i = 0; i < segment::sampled_halves; ++i) {
+    finder_generations[i] = sampling.finders[i].generation.load(std::memory_order_acquire);
+  }
   const segment::SiteFrame* frames = view.frames();
   const segment::SiteCounts* counts = view.counts();
   // From the sums, not from the header, which can lag by the event that a killed process was in.
@@ -313,7 +317,15 @@ bool SegmentReader::try_snapshot(Snapshot& to, std::int64_t joint_peak) const {
       corrupt("site " + std::to_string(site) + " has the code " + std::to_string(frame.code) + " of " +
               std::to_string(code_count));
     }
-    const std::int64_t at_peak = segment::bytes_at_peak(counts[site], peak_generation);
+    std::int64_t at_peak = segment::bytes_at_peak(counts[site], peak_generation);
+    if (is_sampled) {
+      // The mean of what the two finders tell; each has read half of the samples, so they stand for twice as much.
+      const auto first = segment::sampled_at_peak(sampled.counts(0)[site], finder_generations[0]);
+      const auto second = segment::sampled_at_peak(sampled.counts(1)[site], finder_generations[1]);
+      const std::int64_t samples = first.sampled_bytes + second.sampled_bytes;
+      at_peak = (first.exact_bytes + second.exact_bytes) / 2 + samples;
+      to.peak_sampled_site_bytes[site] = static_cast<double>(samples);
+    }
     const std::int64_t now = counts[site].current_bytes.load(std::memory_order_relaxed);
     if (at_peak < 0 || now < 0) {
       corrupt("site " + std::to_string(site) + " holds " + std::to_string(at_peak < 0 ? at_peak : now) + " bytes");
@@ -338,9 +350,29 @@ bool SegmentReader::try_snapshot(Snapshot& to, std::int64_t joint_peak) const {
   to.current_bytes = current;
   to.codes = copy_codes(view, 0, code_count, string_bytes);
   std::atomic_thread_fence(std::memory_order_acquire);
-  return live.generation.load(std::memory_order_relaxed) == generation &&
+  for (std::size_t i = 0; i < segment::sampled_halves; ++i) {
+    if (is_sampled && sampling.finders[i].generation.load(std::memory_order_relaxed) != finder_generations[i]) {
+      return false;
+    }
+  }
+  return (is_sampled || live.generation.load(std::memory_order_relaxed) == generation) &&
          live.session.load(std::memory_order_relaxed) == session &&
          live.site_count.load(std::memory_order_relaxed) == site_count;
+}
+
+segment::SampledView SegmentReader::sampled_view() const {
+  return segment::SampledView{view_.base + segment::sampled_offset, scaled_view().scale};
+}
+
+SegmentReader::Points SegmentReader::points() const {
+  const segment::Recording& recording = sampled_view().recording();
+  Points to{recording.seconds_between_points.load(std::memory_order_relaxed), {}};
+  const std::uint32_t count = recording.point_count.load(std::memory_order_acquire);
+  check_at_most("point count", count, segment::Recording::most_points);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    to.bytes.push_back(static_cast<double>(recording.points[i].load(std::memory_order_relaxed)));
+  }
+  return to;
 }
 
 /// The tables as the writer lays them out.

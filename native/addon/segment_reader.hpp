@@ -46,6 +46,10 @@ struct Snapshot {
   std::vector<std::int32_t> line;
   std::vector<double> peak_site_bytes;
   std::vector<double> current_site_bytes;
+  /// Of a sampled session; 0 and empty of others. What of the bytes at the peak stands for more than was seen.
+  std::uint64_t sampling_mean_bytes;
+  std::uint64_t exact_from_bytes;
+  std::vector<double> peak_sampled_site_bytes;
   /// Empty if no allocation has failed.
   std::vector<double> failure_site_bytes;
   /// At the peak of all processes of the tree together; empty without a tree.
@@ -81,6 +85,14 @@ class SegmentReader {
 
   /// @param joint_peak of the tree (tree.hpp); below 0 without one.
   Snapshot snapshot(std::int64_t joint_peak = -1) const;
+
+  segment::SampledView sampled_view() const;
+  /// What the recorder of a job has noted: bytes held, `seconds` apart.
+  struct Points {
+    std::uint32_t seconds;
+    std::vector<double> bytes;
+  };
+  Points points() const;
 
   /// Names of code objects from a row on.
   Codes codes(std::uint32_t from) const;

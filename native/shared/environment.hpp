@@ -9,6 +9,8 @@ inline constexpr char segment_descriptor[] = "FIL_SEGMENT_DESCRIPTOR";
 inline constexpr char parent_pid[] = "FIL_PARENT_PID";
 /// Set if tracking begins by itself with the program's own code, and not when Python asks for it.
 inline constexpr char track_program[] = "FIL_TRACK_PROGRAM";
+/// Set if sampled sessions are to be expected.
+inline constexpr char sampling[] = "FIL_SAMPLING";
 /// Address and key of the control endpoint, which filprofiler asks the tracker for.
 inline constexpr char control_endpoint[] = "FIL_CONTROL_ENDPOINT";
 inline constexpr char control_key[] = "FIL_CONTROL_KEY";

@@ -17,13 +17,14 @@
 
 #include "guard.hpp"
 #include "ids.hpp"
+#include "sampled.hpp"
 
 namespace fil::segment {
 
 /// "FILMEM01" as little-endian bytes.
 inline constexpr std::uint64_t magic = 0x31304d454d4c4946;
 /// Raised with every change of this header. Writer and reader refuse another version.
-inline constexpr std::uint32_t layout_version = 5;
+inline constexpr std::uint32_t layout_version = 7;
 
 // Capacities of a segment at scale 0. With little address space a tracker uses a part of it: at scale n, 1 / 2^n of
 // each.
@@ -53,6 +54,8 @@ enum class Degradation : std::uint32_t {
   stacks_missing = 1U << 4,
   /// So many call sites that from then on calls of a recursion were charged to its outer ones.
   recursion_folded = 1U << 5,
+  /// A sampled session in which Python's allocator was not its usual one: small objects of Python were not sampled.
+  small_objects_missing = 1U << 6,
 };
 
 /// What a site holds. Written only by the ledger, under its exclusive lock.
@@ -163,8 +166,14 @@ constexpr std::size_t align_to_page(std::size_t bytes) {
 inline constexpr std::size_t guard_offset = 2048;
 inline constexpr std::size_t failure_offset = 3072;
 inline constexpr std::size_t reading_offset = 3584;
-static_assert(sizeof(Header) <= guard_offset && guard_offset + sizeof(Guard) <= failure_offset &&
-              failure_offset + sizeof(Failure) <= reading_offset && reading_offset + sizeof(LastReading) <= 4096);
+inline constexpr std::size_t sampling_offset = 1024;
+/// The process as a member of a tree; tree.hpp has its layout.
+inline constexpr std::size_t member_offset = 256;
+inline constexpr std::size_t member_bytes = 640;
+static_assert(sizeof(Header) <= member_offset && member_offset + member_bytes <= sampling_offset);
+static_assert(sampling_offset + sizeof(Sampling) <= guard_offset);
+static_assert(guard_offset + sizeof(Guard) <= failure_offset && failure_offset + sizeof(Failure) <= reading_offset &&
+              reading_offset + sizeof(LastReading) <= 4096);
 inline constexpr std::size_t counts_bytes = sizeof(SiteCounts) * site_capacity;
 inline constexpr std::size_t frames_bytes = sizeof(SiteFrame) * site_capacity;
 inline constexpr std::size_t codes_bytes = sizeof(CodeRecord) * code_capacity;
@@ -174,7 +183,13 @@ inline constexpr std::size_t counts_offset = align_to_page(sizeof(Header));
 constexpr std::size_t bytes_at_scale(std::uint32_t scale) {
   return counts_offset + ((counts_bytes + frames_bytes + codes_bytes + string_capacity) >> scale);
 }
-inline constexpr std::size_t total_bytes = bytes_at_scale(0);
+
+/// Behind the tables, whatever their scale: what only sampled sessions have. The tracker maps it when one begins.
+inline constexpr std::size_t sampled_offset = bytes_at_scale(0);
+constexpr std::size_t sampled_bytes_at_scale(std::uint32_t scale) {
+  return align_to_page(sizeof(Recording)) + ((sampled_halves * sizeof(SampledCounts) * site_capacity) >> scale);
+}
+inline constexpr std::size_t total_bytes = sampled_offset + sampled_bytes_at_scale(0);
 static_assert(((counts_bytes | frames_bytes | codes_bytes) >> largest_scale) % 4096 == 0, "tables begin on pages");
 
 /// The tables of a mapped segment.
@@ -184,6 +199,7 @@ struct View {
 
   Header& header() const { return *reinterpret_cast<Header*>(base); }
   Guard& guard() const { return *reinterpret_cast<Guard*>(base + guard_offset); }
+  Sampling& sampling() const { return *reinterpret_cast<Sampling*>(base + sampling_offset); }
   Failure& failure() const { return *reinterpret_cast<Failure*>(base + failure_offset); }
   LastReading& last_reading() const { return *reinterpret_cast<LastReading*>(base + reading_offset); }
   SiteCounts* counts() const { return reinterpret_cast<SiteCounts*>(base + counts_offset); }
@@ -198,6 +214,30 @@ struct View {
   std::uint32_t most_sites() const { return site_capacity >> scale; }
   std::uint32_t most_codes() const { return code_capacity >> scale; }
   std::uint32_t most_string_bytes() const { return string_capacity >> scale; }
+};
+
+/// Makes an empty, zeroed file a segment.
+inline void initialize(const View& view) {
+  Header& header = view.header();
+  header.layout_version = layout_version;
+  header.header_bytes = sizeof(Header);
+  // Nothing is refused until a watcher says so.
+  view.guard().admissible_bytes.store(INT64_MAX, std::memory_order_relaxed);
+  view.guard().budget_bytes.store(INT64_MAX, std::memory_order_relaxed);
+  header.magic = magic;
+}
+
+/// The part behind `sampled_offset`, mapped.
+struct SampledView {
+  std::byte* base = nullptr;
+  std::uint32_t scale = 0;
+
+  Recording& recording() const { return *reinterpret_cast<Recording*>(base); }
+  /// Of the finder number `finder`, a row for each site.
+  SampledCounts* counts(std::size_t finder) const {
+    return reinterpret_cast<SampledCounts*>(base + align_to_page(sizeof(Recording))) +
+           finder * (site_capacity >> scale);
+  }
 };
 
 /// What a site held at the peak. `peak_generation` is the header's.

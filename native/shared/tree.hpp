@@ -74,12 +74,10 @@ struct Member {
   char command[512];
 };
 
-inline constexpr std::size_t member_offset = 3200;
-static_assert(segment::failure_offset + sizeof(segment::Failure) <= member_offset);
-static_assert(member_offset + sizeof(Member) <= 4096);
+static_assert(sizeof(Member) <= segment::member_bytes);
 
 inline Member& member_of(const segment::View& view) {
-  return *reinterpret_cast<Member*>(view.base + member_offset);
+  return *reinterpret_cast<Member*>(view.base + segment::member_offset);
 }
 
 /// What a change of the joint bytes has met.

@@ -1,4 +1,5 @@
 #include "../addon/memory/available.hpp"
+#include "../addon/memory/process_tree.hpp"
 
 #include <gtest/gtest.h>
 
@@ -85,6 +86,16 @@ TEST(AvailableMemoryTest, CountsTheKillsOfTheKernelOnTheHostAndInTheGroups) {
   EXPECT_EQ(available.oom_kills(), 3);
   machine.write("/sys/fs/cgroup/memory.events", "oom 1\noom_kill 2\noom_group_kill 0\n");
   EXPECT_EQ(available.oom_kills(), 5);
+}
+
+TEST(AvailableMemoryTest, DoesNotCountSwapAsAvailableAndKnowsWhatOfTheProcessesIsThere) {
+  const test::RecordedMachine machine("swapping");
+  AvailableMemory available(machine.root(), pid);
+  EXPECT_EQ(available.read().available_bytes, gib);
+  EXPECT_EQ(available.swap_used_bytes(), 10'485'760LL * 1024);
+  ProcessTree tree(machine.root(), pid);
+  tree.find();
+  EXPECT_EQ(tree.swapped_bytes(), 4'000'000LL * 1024);
 }
 
 TEST(AvailableMemoryTest, KnowsHowLongEverythingStoodStill) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -38,6 +39,8 @@ class ExclusiveTest : public testing::TestWithParam<bool> {
   }
 
   Exclusive exclusive_;
+  /// Of four threads.
+  std::barrier<> all_done_{4};
   std::mutex gil_;
   volatile long counter_ = 0;
 };
@@ -49,6 +52,31 @@ TEST_P(ExclusiveTest, ThreadsWithAndWithoutTheGilExcludeEachOther) {
     threads.emplace_back([this] { count(Gil::held, times); });
     threads.emplace_back([this] { count(Gil::not_held, times); });
   }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  EXPECT_EQ(counter_, 4L * times);
+}
+
+TEST_P(ExclusiveTest, ThreadsThatAreFavouredInTurnExcludeEachOther) {
+  // Long enough in a row to become the favourite, again and again.
+  constexpr int times = 100'000;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([this] {
+      Presence own{false};
+      for (int j = 0; j < times; ++j) {
+        const ExclusiveGuard guard(exclusive_, Gil::not_held, &own);
+        counter_ = counter_ + 1;
+      }
+      // Whoever comes later may still look at it.
+      all_done_.arrive_and_wait();
+    });
+  }
+  threads.emplace_back([this] {
+    count(Gil::held, times);
+    all_done_.arrive_and_wait();
+  });
   for (std::thread& thread : threads) {
     thread.join();
   }

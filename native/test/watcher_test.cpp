@@ -284,12 +284,41 @@ TEST_F(WatcherTest, TellsTheProcessHowLargeARequestMayBe) {
   EXPECT_EQ(guard().admissible_bytes.load(), 0);
 }
 
+TEST_F(WatcherTest, TakesANewHeadroomAtOnceButNoMoreThanHalfOfWhatThereIs) {
+  watch(true);
+  watcher_->set_action(1'000 * mb, true);
+  EXPECT_NEAR(static_cast<double>(guard().admissible_bytes.load()), 3e9, 1e6);
+  watcher_->set_action(INT64_MAX, true);
+  EXPECT_EQ(guard().admissible_bytes.load(), 0);
+  watcher_->set_action(0, false);
+  EXPECT_EQ(guard().admissible_bytes.load(), INT64_MAX);
+}
+
 TEST_F(WatcherTest, LooksTenTimesASecondWhileThereIsPlenty) {
   machine_.set_available(8'000 * mb);
+  guard().running_cell = 1;
   watch(true);
   pass_time(1000);
   EXPECT_LE(watcher_->wake_ups(), 12);
   EXPECT_GE(watcher_->wake_ups(), 5);
+}
+
+TEST_F(WatcherTest, LooksLessOftenBetweenCells) {
+  machine_.set_available(8'000 * mb);
+  watch(true);
+  pass_time(1000);
+  EXPECT_LE(watcher_->wake_ups(), 4);
+  EXPECT_GE(watcher_->wake_ups(), 1);
+}
+
+TEST_F(WatcherTest, LooksAtOnceWhenACellHasSettingsOfItsOwn) {
+  machine_.set_available(8'000 * mb);
+  watch(true);
+  pass_time(100);
+  const std::uint64_t before = watcher_->wake_ups();
+  watcher_->set_action(0, true);
+  pass_time(100);
+  EXPECT_GE(watcher_->wake_ups(), before + 1);
 }
 
 }  // namespace

@@ -15,10 +15,11 @@ FIL_EXPORT const char* fil_why_unfit() {
   return fil::tracker.why_unfit();
 }
 
-/// Begins tracking; call stacks end at frames of the `count` code objects. Null, or why it was refused.
-FIL_EXPORT const char* fil_begin(const void* const* boundaries, std::size_t count) {
+/// Begins tracking; call stacks end at frames of the `count` code objects. One byte in `sampling_mean_bytes` is
+/// sampled; 0 to count every allocation. Null, or why it was refused.
+FIL_EXPORT const char* fil_begin(const void* const* boundaries, std::size_t count, std::uint64_t sampling_mean_bytes) {
   const fil::Nesting nesting;
-  return fil::tracker.begin(boundaries, count);
+  return fil::tracker.begin(boundaries, count, sampling_mean_bytes);
 }
 
 FIL_EXPORT void fil_end() {
@@ -56,6 +57,11 @@ FIL_EXPORT void fil_guard_leave() {
 FIL_EXPORT int fil_guard_take() {
   const fil::Nesting nesting;
   return fil::tracker.takes_request_by_interrupt(nesting) ? 1 : 0;
+}
+
+/// The request to interrupt is not for the running cell to meet.
+FIL_EXPORT void fil_guard_decline() {
+  fil::tracker.guard().decline();
 }
 
 /// 1 if the cell that runs, or has just ended, was interrupted or refused memory.

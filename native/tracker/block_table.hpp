@@ -142,11 +142,13 @@ class BlockTable {
   }
 
   template <class Stale>
+  bool put_any(const ExclusiveGuard& guard, std::uintptr_t address, std::size_t requested, SiteId site, Stale stale);
+  template <class Stale>
   bool put_small(std::uintptr_t address, std::uint32_t units, SiteId site, Stale stale);
   template <class Stale>
   bool put_large(const ExclusiveGuard& guard, std::uintptr_t address, std::size_t bytes, SiteId site, Stale stale);
   Block take_huge(const ExclusiveGuard& guard, std::uintptr_t address);
-  Block take_large(const ExclusiveGuard& guard, const Region& region, std::uintptr_t address);
+  Block take_any(const ExclusiveGuard& guard, std::uintptr_t address);
   Region* writable_region(std::uintptr_t address);
   void* reserve_leaf(std::size_t bytes);
   std::byte* new_small_leaf(std::uintptr_t address);
@@ -184,19 +186,31 @@ inline Block BlockTable::large_block(std::uint64_t entry) {
                static_cast<std::int64_t>(entry & (huge_limit - 1))};
 }
 
-inline Block BlockTable::take(const ExclusiveGuard& guard, const void* pointer) {
+[[gnu::always_inline]] inline Block BlockTable::take(const ExclusiveGuard& guard, const void* pointer) {
   const std::uintptr_t address = number(pointer);
-  if (!is_covered(address)) [[unlikely]] {
+  if (is_covered(address)) [[likely]] {
+    const Region& region = region_of(address);
+    if (region.small != nullptr) [[likely]] {
+      const std::size_t index = small_index(address);
+      const std::uint32_t entry = small_entry(region.small, index);
+      const std::uint32_t code = entry & code_mask;
+      if (is_start(entry) && code < lesser_code) [[likely]] {
+        set_small_entry(region.small, index, 0);
+        return Block{SiteId{entry >> code_bits}, static_cast<std::int64_t>((code + 1) * unit)};
+      }
+    }
+  }
+  return take_any(guard, address);
+}
+
+[[gnu::noinline]] inline Block BlockTable::take_any(const ExclusiveGuard& guard, std::uintptr_t address) {
+  if (!is_covered(address)) {
     return Block{SiteId::root, 0};
   }
   const Region& region = region_of(address);
-  if (region.small != nullptr && is_start(small_entry(region.small, small_index(address)))) [[likely]] {
+  if (region.small != nullptr && is_start(small_entry(region.small, small_index(address)))) {
     return take_small(region.small, small_index(address));
   }
-  return take_large(guard, region, address);
-}
-
-inline Block BlockTable::take_large(const ExclusiveGuard& guard, const Region& region, std::uintptr_t address) {
   if (region.large != nullptr) {
     std::uint64_t& entry = region.large[large_index(address)];
     if (starts_at(entry, address)) {
@@ -209,10 +223,27 @@ inline Block BlockTable::take_large(const ExclusiveGuard& guard, const Region& r
 }
 
 template <class Stale>
-bool BlockTable::put(const ExclusiveGuard& guard, const void* pointer, std::size_t requested, SiteId site,
-                     Stale stale) {
+[[gnu::always_inline]] inline bool BlockTable::put(const ExclusiveGuard& guard, const void* pointer,
+                                                   std::size_t requested, SiteId site, Stale stale) {
   const std::uintptr_t address = number(pointer);
-  if (!is_covered(address)) [[unlikely]] {
+  // Of units - 1; 0 bytes take one unit as well.
+  const std::size_t code = (requested - (requested != 0)) / unit;
+  if (code < lesser_code && is_covered(address)) [[likely]] {
+    const Region& region = region_of(address);
+    const bool is_clear = region.large == nullptr || !starts_at(region.large[large_index(address)], address);
+    if (region.small != nullptr && is_clear && small_entry(region.small, small_index(address)) == 0) [[likely]] {
+      set_small_entry(region.small, small_index(address),
+                      (index_of(site) << code_bits) | static_cast<std::uint32_t>(code));
+      return true;
+    }
+  }
+  return put_any(guard, address, requested, site, stale);
+}
+
+template <class Stale>
+[[gnu::noinline]] bool BlockTable::put_any(const ExclusiveGuard& guard, std::uintptr_t address, std::size_t requested,
+                                           SiteId site, Stale stale) {
+  if (!is_covered(address)) {
     return false;
   }
   const auto bytes = static_cast<std::size_t>(counted_bytes(requested));

@@ -27,7 +27,7 @@ bool CallTree::prepare() {
     known_codes_ = static_cast<KnownCode*>(system::reserve(first_known_capacity * sizeof(KnownCode)));
     known_capacity_ = first_known_capacity;
   }
-  return known_codes_ != nullptr && aliases_.prepare() && sites_by_line_.prepare();
+  return known_codes_ != nullptr && aliases_.prepare() && lines_.prepare() && sites_by_line_.prepare();
 }
 
 void CallTree::reset(const ExclusiveGuard& guard) {
@@ -38,6 +38,7 @@ void CallTree::reset(const ExclusiveGuard& guard) {
     known_count_ = 0;
   }
   aliases_.clear(guard);
+  lines_.clear(guard);
   sites_by_line_.clear(guard);
 
   header.degradations.store(0, std::memory_order_relaxed);
@@ -109,17 +110,28 @@ CodeId CallTree::add_record(const void* key, std::size_t slot, segment::CodeKind
 
 SiteId CallTree::add_alias(const ExclusiveGuard& guard, SiteId caller, CodeId id, const void* code,
                            std::uint32_t offset) {
-  const std::int32_t line = id == CodeId::none ? 0 : reader_->line_at(code, offset);
+  const std::int32_t line = id == CodeId::none ? 0 : line_of(guard, id, code, offset);
   const SiteId site = site_of_line(guard, caller, id, line);
   if (id != CodeId::none && !fails(Failpoint::aliases_full)) {
     // A full alias table only costs time.
-    aliases_.insert(guard, TripleMap::Key{caller, id, offset}, site);
+    aliases_.insert(guard, Aliases::Key{caller, id, offset}, site);
   }
   return site;
 }
 
+std::int32_t CallTree::line_of(const ExclusiveGuard& guard, CodeId id, const void* code, std::uint32_t offset) {
+  const Lines::Key key{SiteId::root, id, offset};
+  if (const std::uint32_t known = lines_.find(guard, key); known != 0) {
+    return static_cast<std::int32_t>(known - 1);
+  }
+  const std::int32_t line = reader_->line_at(code, offset);
+  // A full table only costs time.
+  lines_.insert(guard, key, static_cast<std::uint32_t>(line) + 1);
+  return line;
+}
+
 SiteId CallTree::site_of_line(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line) {
-  const TripleMap::Key by_line{caller, id, static_cast<std::uint32_t>(line)};
+  const SitesByLine::Key by_line{caller, id, static_cast<std::uint32_t>(line)};
   SiteId site = id == CodeId::none ? SiteId::root : sites_by_line_.find(guard, by_line);
   if (site != SiteId::root) {
     return site;

@@ -1,7 +1,8 @@
 // The call tree: from a frame of a Python thread to its call site, and the names behind it, written into the segment.
 //
-// A site is (caller's site, code, line). Finding the line of an instruction takes a walk through the code's line table,
-// so each (caller's site, code, instruction) is remembered as an alias of its site and looked up once.
+// A site is (caller's site, code, line). Each (caller's site, code, instruction) is remembered as an alias of its site.
+// Finding the line of an instruction takes a walk through the code's line table, which is long in a long function, so
+// that is remembered as well, for all callers.
 #pragma once
 
 #include <cstddef>
@@ -65,7 +66,7 @@ class CallTree {
   /// full.
   SiteId site(const ExclusiveGuard& guard, SiteId caller, const void* code, std::uint32_t offset) {
     const CodeId id = code_id(guard, code);
-    const SiteId known = aliases_.find(guard, TripleMap::Key{caller, id, offset});
+    const SiteId known = aliases_.find(guard, Aliases::Key{caller, id, offset});
     return known != SiteId::root ? known : add_alias(guard, caller, id, code, offset);
   }
 
@@ -77,9 +78,11 @@ class CallTree {
 
   /// Whether sites were added since the last call.
   bool take_news(const ExclusiveGuard&) {
-    const bool news = has_news_;
+    if (!has_news_) [[likely]] {
+      return false;
+    }
     has_news_ = false;
-    return news;
+    return true;
   }
 
   /// The code object is about to die and its address may be used again. True if it was known.
@@ -97,6 +100,7 @@ class CallTree {
     visit(view_.base, segment::bytes_at_scale(view_.scale));
     visit(known_codes_, known_capacity_ * sizeof(KnownCode));
     aliases_.each_reservation(guard, visit);
+    lines_.each_reservation(guard, visit);
     sites_by_line_.each_reservation(guard, visit);
   }
 
@@ -109,6 +113,12 @@ class CallTree {
   static constexpr std::uint32_t longest_cycle = 64;
 
  private:
+  /// By the instruction's offset in bytes; a line that allocates takes some 16.
+  using Aliases = TripleMap<SiteId, 4>;
+  /// The same, of no caller. The value is the line + 1, so that an unknown line is one.
+  using Lines = TripleMap<std::uint32_t, 4>;
+  using SitesByLine = TripleMap<SiteId, 0>;
+
   struct KnownCode {
     const void* code;
     CodeId id;
@@ -128,6 +138,7 @@ class CallTree {
   template <class WriteFile, class WriteName>
   CodeId add_record(const void* key, std::size_t slot, segment::CodeKind kind, std::int32_t first_line,
                     WriteFile write_file, WriteName write_name);
+  std::int32_t line_of(const ExclusiveGuard& guard, CodeId id, const void* code, std::uint32_t offset);
   SiteId site_of_line(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line);
   SiteId add_alias(const ExclusiveGuard& guard, SiteId caller, CodeId id, const void* code, std::uint32_t offset);
   SiteId add_site(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line);
@@ -155,8 +166,9 @@ class CallTree {
   KnownCode* known_codes_ = nullptr;
   std::size_t known_capacity_ = 0;
   std::size_t known_count_ = 0;
-  TripleMap aliases_{alias_capacity};
-  TripleMap sites_by_line_{std::size_t{segment::site_capacity} * 2};
+  Aliases aliases_{alias_capacity};
+  Lines lines_{alias_capacity};
+  SitesByLine sites_by_line_{std::size_t{segment::site_capacity} * 2};
   const void* boundaries_[boundary_capacity] = {};
   std::size_t boundary_count_ = 0;
   bool has_news_ = false;

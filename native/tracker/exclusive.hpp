@@ -1,10 +1,11 @@
-// The lock around everything that an event changes, biased towards threads that hold Python's GIL.
+// The lock around everything that an event changes, biased towards who uses it most: the holders of Python's GIL, who
+// exclude each other already, or one thread that works without it.
 //
-// Holders of the GIL exclude each other already, so an uncontended event needs no atomic instruction: such a thread
-// announces itself with a plain store (`active_`) and goes on while the bias stands. A thread without the GIL takes the
-// spin lock, revokes the bias and waits until no holder of the GIL is inside. The bias comes back after `rebias_after`
-// events of GIL holders in a row, so that thread pools pay for a lock, not for a barrier per event. The asymmetry (a
-// store and a compiler barrier here, membarrier(2) there) is that of asymmetric fences:
+// An uncontended event of the favourite needs no atomic instruction, which costs as much as all the rest of an event:
+// it announces itself with a plain store to its `Presence` and goes on while the bias stands. Anybody else takes the
+// spin lock, revokes the bias and waits until the favourite is not inside. Who has taken the lock `rebias_after` times
+// in a row becomes the favourite, so that threads which take turns pay for a lock, not for a barrier per event. The
+// asymmetry (a store and a compiler barrier here, membarrier(2) there) is that of asymmetric fences:
 // https://www.open-std.org/jtc1/sc22/wg21/docs/papers/2020/p1202r2.pdf
 #pragma once
 
@@ -21,55 +22,64 @@ namespace fil {
 /// lifetime.
 enum class Gil { held, not_held };
 
+/// Says that its owner, a thread or whoever holds the GIL, is inside by the bias. It must never be unmapped.
+using Presence = std::atomic<bool>;
+
 class Exclusive {
  public:
-  /// Lets GIL holders skip the lock. Without it (no membarrier here) every event takes the lock, which is only slower.
+  /// Lets favourites skip the lock. Without it (no membarrier here) every event takes the lock, which is only slower.
   void allow_bias() { bias_allowed_ = true; }
 
   /// After fork, in the child: other threads are gone, and with them whatever they held.
   void reset() {
     locked_.store(false, std::memory_order_relaxed);
-    active_.store(false, std::memory_order_relaxed);
-    biased_.store(false, std::memory_order_relaxed);
+    gil_holders_.store(false, std::memory_order_relaxed);
+    favourite_.store(nullptr, std::memory_order_relaxed);
     occupancy_.clear();
   }
 
  private:
   friend class ExclusiveGuard;
 
-  enum class Held { bias, lock };
-
-  Held acquire(Gil gil) {
-    if (gil == Gil::held) {
-      active_.store(true, std::memory_order_relaxed);
+  /// Returns the presence that says so if the bias was enough; null if the lock is held.
+  [[gnu::always_inline]] Presence* acquire(Gil gil, Presence* own) {
+    Presence* presence = gil == Gil::held ? &gil_holders_ : own;
+    if (presence != nullptr) [[likely]] {
+      presence->store(true, std::memory_order_relaxed);
       // Store before load, by the compiler here and for the processor by the membarrier in revoke().
       std::atomic_signal_fence(std::memory_order_seq_cst);
-      if (biased_.load(std::memory_order_acquire)) [[likely]] {
+      if (favourite_.load(std::memory_order_acquire) == presence) [[likely]] {
         pass(Mark::bias_taken);
-        return Held::bias;
+        return presence;
       }
-      active_.store(false, std::memory_order_release);
-      lock();
-      if (bias_allowed_ && ++calm_events_ >= rebias_after) {
-        calm_events_ = 0;
-        // Takes effect for the next event; this one holds the lock, and so must whoever comes without the GIL before
-        // that.
-        biased_.store(true, std::memory_order_release);
-        pass(Mark::bias_returned);
-      }
-      return Held::lock;
+      presence->store(false, std::memory_order_release);
     }
-    lock();
-    calm_events_ = 0;
-    if (biased_.load(std::memory_order_relaxed)) {
-      revoke();
-    }
-    return Held::lock;
+    acquire_lock(presence);
+    return nullptr;
   }
 
-  void release(Held held) {
-    if (held == Held::bias) {
-      active_.store(false, std::memory_order_release);  // pairs with revoke
+  // Not inlined: it would cost the events that have the bias.
+  [[gnu::noinline]] void acquire_lock(Presence* presence) {
+    lock();
+    Presence* const favourite = favourite_.load(std::memory_order_relaxed);
+    if (favourite != nullptr && favourite != presence) {
+      revoke(*favourite);
+    }
+    if (presence != candidate_) {
+      candidate_ = presence;
+      calm_events_ = 0;
+    }
+    if (presence != nullptr && bias_allowed_ && ++calm_events_ >= rebias_after) {
+      calm_events_ = 0;
+      // Takes effect for the next event; this one holds the lock, and so must whoever else comes before that.
+      favourite_.store(presence, std::memory_order_release);
+      pass(Mark::bias_returned);
+    }
+  }
+
+  [[gnu::always_inline]] void release(Presence* by_bias) {
+    if (by_bias != nullptr) [[likely]] {
+      by_bias->store(false, std::memory_order_release);  // pairs with revoke
     } else {
       locked_.store(false, std::memory_order_release);  // pairs with lock
     }
@@ -82,10 +92,10 @@ class Exclusive {
     }
   }
 
-  void revoke() {
-    biased_.store(false, std::memory_order_seq_cst);
+  void revoke(const Presence& favourite) {
+    favourite_.store(nullptr, std::memory_order_seq_cst);
     system::barrier_in_all_threads();
-    for (unsigned attempt = 0; active_.load(std::memory_order_acquire); ++attempt) {
+    for (unsigned attempt = 0; favourite.load(std::memory_order_acquire); ++attempt) {
       system::wait_a_little(attempt);
     }
     pass(Mark::bias_revoked);
@@ -93,11 +103,13 @@ class Exclusive {
 
   static constexpr std::uint32_t rebias_after = 256;
 
-  // A line of its own: GIL holders write active_ at every event.
-  alignas(64) std::atomic<bool> active_{false};
-  std::atomic<bool> biased_{false};
+  // A line of its own: GIL holders write theirs at every event.
+  alignas(64) Presence gil_holders_{false};
+  /// Whose presence is enough.
+  std::atomic<Presence*> favourite_{nullptr};
   bool bias_allowed_ = false;
-  /// Events of GIL holders since the last of another thread; guarded by locked_.
+  /// Who has taken the lock last, and how often in a row; guarded by locked_.
+  const Presence* candidate_ = nullptr;
   std::uint32_t calm_events_ = 0;
   alignas(64) std::atomic<bool> locked_{false};
 
@@ -122,19 +134,21 @@ class Exclusive {
 /// compile.
 class ExclusiveGuard {
  public:
-  ExclusiveGuard(Exclusive& exclusive, Gil gil) : exclusive_(exclusive), held_(exclusive.acquire(gil)) {
+  /// @param own the calling thread's presence, for events without the GIL that may be many; never shared by threads.
+  ExclusiveGuard(Exclusive& exclusive, Gil gil, Presence* own = nullptr)
+      : exclusive_(exclusive), by_bias_(exclusive.acquire(gil, own)) {
     exclusive_.occupancy_.enter();
   }
   ~ExclusiveGuard() {
     exclusive_.occupancy_.leave();
-    exclusive_.release(held_);
+    exclusive_.release(by_bias_);
   }
   ExclusiveGuard(const ExclusiveGuard&) = delete;
   ExclusiveGuard& operator=(const ExclusiveGuard&) = delete;
 
  private:
   Exclusive& exclusive_;
-  Exclusive::Held held_;
+  Presence* by_bias_;
 };
 
 }  // namespace fil

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block_events.hpp"
 #include "nesting.hpp"
 #include "real_functions.hpp"
+#include "sampling/hooks.hpp"
 #include "thread_start.hpp"
-#include "tracker.hpp"
 
 #define FIL_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -31,8 +32,10 @@ enum class Refusable { no, yes };
 
 /// An allocating call: forwards it, and reports the block if the call is the program's own.
 template <Refusable refusable, class Forward>
-inline void* allocate(std::size_t bytes, Backed backed, Forward forward) {
-  const std::uint32_t session = session_now();
+inline void* allocate(std::uint32_t session, std::size_t bytes, Backed backed, Forward forward) {
+  if (samples(session)) {
+    return sampling::allocate(bytes, [&](std::size_t) { return forward(); });
+  }
   const Nesting nesting;
   if (!nesting.is_outermost()) {
     return forward();
@@ -53,7 +56,7 @@ inline void* allocate(std::size_t bytes, Backed backed, Forward forward) {
   return block;
 }
 
-void* reallocate(void* block, std::size_t bytes) {
+void* reallocate(std::uint32_t session, void* block, std::size_t bytes) {
   if (is_early_block(block)) {
     void* moved = malloc(bytes);
     if (moved != nullptr) {
@@ -62,7 +65,9 @@ void* reallocate(void* block, std::size_t bytes) {
     }
     return moved;
   }
-  const std::uint32_t session = session_now();
+  if (samples(session)) {
+    return sampling::reallocate(block, bytes, [&](std::size_t size) { return real.realloc(block, size); });
+  }
   const Nesting nesting;
   if (!nesting.is_outermost()) {
     return real.realloc(block, bytes);
@@ -99,39 +104,52 @@ bool product_overflows(std::size_t count, std::size_t size, std::size_t& product
 
 using fil::real;
 
-static bool tracking() {
-  return __builtin_expect(fil::session_now() != 0, 0);
+// Each reads the session once, and passes on what it has read: it may end at any moment.
+static bool is_off(std::uint32_t session) {
+  return __builtin_expect(session == 0, 1);
 }
 
 FIL_EXPORT void* malloc(size_t size) {
-  return !tracking()
-             ? real.malloc(size)
-             : fil::allocate<fil::Refusable::yes>(size, fil::Backed::at_once, [&] { return real.malloc(size); });
+  const std::uint32_t session = fil::session_now();
+  if (is_off(session)) {
+    return real.malloc(size);
+  }
+  return fil::samples(session) ? fil::sampling::allocate(size, [](size_t bytes) { return real.malloc(bytes); })
+                               : fil::allocate<fil::Refusable::yes>(session, size, fil::Backed::at_once,
+                                                                    [&] { return real.malloc(size); });
 }
 
 FIL_EXPORT void* calloc(size_t count, size_t size) {
+  const std::uint32_t session = fil::session_now();
   size_t bytes = 0;
-  if (!tracking() || fil::product_overflows(count, size, bytes)) {
+  if (is_off(session) || fil::product_overflows(count, size, bytes)) {
     return real.calloc(count, size);
   }
-  return fil::allocate<fil::Refusable::yes>(bytes, fil::Backed::when_touched, [&] { return real.calloc(count, size); });
+  return fil::samples(session) ? fil::sampling::allocate(bytes, [](size_t wanted) { return real.calloc(1, wanted); })
+                               : fil::allocate<fil::Refusable::yes>(session, bytes, fil::Backed::when_touched,
+                                                                    [&] { return real.calloc(count, size); });
 }
 
 FIL_EXPORT void* realloc(void* block, size_t size) {
-  return !tracking() && !fil::is_early_block(block) ? real.realloc(block, size) : fil::reallocate(block, size);
+  const std::uint32_t session = fil::session_now();
+  return is_off(session) && !fil::is_early_block(block) ? real.realloc(block, size)
+                                                        : fil::reallocate(session, block, size);
 }
 
 FIL_EXPORT void* reallocarray(void* block, size_t count, size_t size) {
+  const std::uint32_t session = fil::session_now();
   size_t bytes = 0;
-  if (!tracking() || fil::product_overflows(count, size, bytes)) {
+  if (is_off(session) || fil::product_overflows(count, size, bytes)) {
     return real.reallocarray(block, count, size);
   }
-  return fil::reallocate(block, bytes);
+  return fil::reallocate(session, block, bytes);
 }
 
 FIL_EXPORT void free(void* block) {
-  if (tracking() && block != nullptr) {
-    const std::uint32_t session = fil::session_now();
+  const std::uint32_t session = fil::session_now();
+  if (fil::samples(session)) {
+    fil::sampling::release(block);
+  } else if (!is_off(session) && block != nullptr) {
     const fil::Nesting nesting;
     if (nesting.is_outermost()) {
       fil::tracker.released(nesting, fil::Caller::anyone, session, block);
@@ -147,13 +165,14 @@ FIL_EXPORT void free(void* block) {
 }
 
 FIL_EXPORT int posix_memalign(void** to, size_t alignment, size_t size) {
-  if (!tracking()) {
+  const std::uint32_t session = fil::session_now();
+  if (is_off(session)) {
     return real.posix_memalign(to, alignment, size);
   }
   int result = ENOMEM;
   // It tells its error by its result.
   const int saved_errno = errno;
-  fil::allocate<fil::Refusable::yes>(size, fil::Backed::at_once, [&] {
+  fil::allocate<fil::Refusable::yes>(session, size, fil::Backed::at_once, [&] {
     result = real.posix_memalign(to, alignment, size);
     errno = result;
     return result == 0 ? *to : nullptr;
@@ -163,30 +182,36 @@ FIL_EXPORT int posix_memalign(void** to, size_t alignment, size_t size) {
 }
 
 FIL_EXPORT void* aligned_alloc(size_t alignment, size_t size) {
-  return !tracking() ? real.aligned_alloc(alignment, size)
-                     : fil::allocate<fil::Refusable::no>(size, fil::Backed::at_once,
-                                                         [&] { return real.aligned_alloc(alignment, size); });
+  const std::uint32_t session = fil::session_now();
+  return is_off(session) ? real.aligned_alloc(alignment, size)
+                         : fil::allocate<fil::Refusable::no>(session, size, fil::Backed::at_once,
+                                                             [&] { return real.aligned_alloc(alignment, size); });
 }
 
 FIL_EXPORT void* memalign(size_t alignment, size_t size) {
-  return !tracking() ? real.memalign(alignment, size)
-                     : fil::allocate<fil::Refusable::no>(size, fil::Backed::at_once,
-                                                         [&] { return real.memalign(alignment, size); });
+  const std::uint32_t session = fil::session_now();
+  return is_off(session) ? real.memalign(alignment, size)
+                         : fil::allocate<fil::Refusable::no>(session, size, fil::Backed::at_once,
+                                                             [&] { return real.memalign(alignment, size); });
 }
 
 FIL_EXPORT void* valloc(size_t size) {
-  return !tracking() ? real.valloc(size)
-                     : fil::allocate<fil::Refusable::no>(size, fil::Backed::at_once, [&] { return real.valloc(size); });
+  const std::uint32_t session = fil::session_now();
+  return is_off(session) ? real.valloc(size)
+                         : fil::allocate<fil::Refusable::no>(session, size, fil::Backed::at_once,
+                                                             [&] { return real.valloc(size); });
 }
 
 FIL_EXPORT void* pvalloc(size_t size) {
-  return !tracking() ? real.pvalloc(size)
-                     : fil::allocate<fil::Refusable::no>(fil::segment::align_to_page(size), fil::Backed::at_once,
-                                                         [&] { return real.pvalloc(size); });
+  const std::uint32_t session = fil::session_now();
+  return is_off(session) ? real.pvalloc(size)
+                         : fil::allocate<fil::Refusable::no>(session, fil::segment::align_to_page(size),
+                                                             fil::Backed::at_once, [&] { return real.pvalloc(size); });
 }
 
 FIL_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
                               void* argument) {
-  return !tracking() ? real.pthread_create(thread, attributes, start, argument)
-                     : fil::create_thread(thread, attributes, start, argument);
+  const std::uint32_t session = fil::session_now();
+  return is_off(session) ? real.pthread_create(thread, attributes, start, argument)
+                         : fil::create_thread(session, thread, attributes, start, argument);
 }

@@ -9,6 +9,7 @@
 #include "../shared/tree.hpp"
 #include "checks/checks.hpp"
 #include "exclusive.hpp"
+#include "sampling/sampled_ledger.hpp"
 
 namespace fil {
 
@@ -17,8 +18,46 @@ class Ledger {
   Ledger() = default;
   explicit Ledger(segment::View view) : header_(&view.header()), counts_(view.counts()) {}
 
-  void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, bytes); }
-  void release(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) { change(guard, site, -bytes); }
+  [[gnu::always_inline]] void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    const std::int64_t joint_peak = claim_change(bytes);
+    const std::int64_t total = change(guard, site, bytes);
+    segment::Header& header = *header_;
+    if (total > header.peak_bytes.load(std::memory_order_relaxed)) {
+      const std::uint64_t generation = header.generation.load(std::memory_order_relaxed) + 1;
+      header.peak_bytes.store(total, std::memory_order_relaxed);
+      header.peak_generation.store(generation, std::memory_order_release);
+      header.generation.store(generation, std::memory_order_release);  // pairs with Segment::Snapshot in the addon
+    }
+    if (joint_peak != 0) [[unlikely]] {
+      mark_joint_peak(joint_peak);
+    }
+  }
+  [[gnu::always_inline]] void release(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    claim_change(-bytes);
+    change(guard, site, -bytes);
+  }
+
+  /// A mapping, of which a sampled session counts every byte as well.
+  void allocate_mapped(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    change_exact(guard, site, bytes);
+  }
+  void release_mapped(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    change_exact(guard, site, -bytes);
+  }
+
+  /// From now on what is counted for certain goes there too; null for none.
+  void also_into(sampling::SampledLedger* sampled) { sampled_ = sampled; }
+  /// In a sampled session: a large block, or with a negative `delta` its end.
+  void change_exact(const ExclusiveGuard& guard, SiteId site, std::int64_t delta) {
+    if (delta > 0) {
+      allocate(guard, site, delta);
+    } else {
+      release(guard, site, -delta);
+    }
+    if (sampled_ != nullptr) {
+      sampled_->change_exact(guard, site, delta);
+    }
+  }
 
   /// From now on the process claims what it holds from its tree. `member` has claimed nothing yet.
   void join(const ExclusiveGuard&, tree::Control& control, tree::Member& member) {
@@ -45,21 +84,40 @@ class Ledger {
   }
 
  private:
-  /// Before the process holds `total`. What it claims is ahead of what it holds by at most twice `credit_`.
-  /// Returns the joint peak that this has made, or 0.
-  std::int64_t claim(std::int64_t total) {
+  /// Before the process holds `delta` more. Returns the joint peak that this makes, or 0; only an allocation makes one.
+  [[gnu::always_inline]] std::int64_t claim_change(std::int64_t delta) {
+    const tree::Control* control = __atomic_load_n(&control_, __ATOMIC_RELAXED);
+    if (control == nullptr) {
+      return 0;
+    }
+    const std::int64_t total = header_->current_bytes.load(std::memory_order_relaxed) + delta;
+    const std::int64_t claimed = member_->claimed.load(std::memory_order_relaxed);
+    const bool is_claimed = total <= claimed && total >= claimed - 2 * credit_;
+    if (is_claimed &&
+        tree::joint_peak(control->joint) == member_->seen_peak.load(std::memory_order_relaxed)) [[likely]] {
+      return 0;
+    }
+    return claim(total);
+  }
+
+  /// What the process claims is ahead of what it holds by at most twice `credit_`.
+  [[gnu::noinline]] std::int64_t claim(std::int64_t total) {
+    tree::Control* control = __atomic_load_n(&control_, __ATOMIC_RELAXED);
+    if (control == nullptr) {
+      return 0;  // it is leaving
+    }
     const std::int64_t claimed = member_->claimed.load(std::memory_order_relaxed);
     std::int64_t peak = 0;
     std::int64_t made = 0;
     if (total > claimed || total < claimed - 2 * credit_) {
       const std::int64_t next = total + credit_;
       member_->next_claim.store(next, std::memory_order_release);  // before: the reaper looks for a change under way
-      const tree::Met met = tree::change_joint(control_->joint, next - claimed);
+      const tree::Met met = tree::change_joint(control->joint, next - claimed);
       member_->claimed.store(next, std::memory_order_release);
       peak = met.peak;
       made = met.current > met.peak ? met.current : 0;
     } else {
-      peak = tree::joint_peak(control_->joint);
+      peak = tree::joint_peak(control->joint);
     }
     if (peak != member_->seen_peak.load(std::memory_order_relaxed)) {
       mark_joint_peak(peak);
@@ -78,48 +136,41 @@ class Ledger {
   // The order of the stores is the promise of segment.hpp: saved, generation, current; the new peak's generation last.
   // A writer killed in between leaves the old peak complete (the site's saved value) or the new one. Plain moves on
   // x86. Two marks share one generation, so that failures cost nothing until there is one.
-  void change(const ExclusiveGuard&, SiteId id, std::int64_t delta) {
-    const std::int64_t joint_peak =
-        control_ != nullptr ? claim(header_->current_bytes.load(std::memory_order_relaxed) + delta) : 0;
+  /// Returns what the program holds then. Only what is allocated can make a peak of it.
+  [[gnu::always_inline]] std::int64_t change(const ExclusiveGuard&, SiteId id, std::int64_t delta) {
+    segment::Header& header = *header_;
     segment::SiteCounts& site = counts_[index_of(id)];
-    const std::uint64_t generation = header_->generation.load(std::memory_order_relaxed);
+    const std::uint64_t generation = header.generation.load(std::memory_order_relaxed);
     const std::int64_t held = site.current_bytes.load(std::memory_order_relaxed);
-    const std::int64_t total = header_->current_bytes.load(std::memory_order_relaxed) + delta;
-    if (site.generation.load(std::memory_order_relaxed) != generation) {
-      const std::uint64_t before = site.generation.load(std::memory_order_relaxed);
-      if (before < header_->peak_generation.load(std::memory_order_relaxed)) {
+    const std::int64_t total = header.current_bytes.load(std::memory_order_relaxed) + delta;
+    const std::uint64_t before = site.generation.load(std::memory_order_relaxed);
+    if (before != generation) {
+      if (before < header.peak_generation.load(std::memory_order_relaxed)) {
         site.saved_bytes.store(held, std::memory_order_release);
       }
-      if (before < header_->failure_generation.load(std::memory_order_relaxed)) {
+      if (before < header.failure_generation.load(std::memory_order_relaxed)) [[unlikely]] {
         site.failure_bytes.store(held, std::memory_order_release);
       }
-      if (before < header_->joint_generation.load(std::memory_order_relaxed)) {
+      if (before < header.joint_generation.load(std::memory_order_relaxed)) {
         site.joint_bytes.store(held, std::memory_order_release);
       }
       site.generation.store(generation, std::memory_order_release);  // pairs with bytes_at_peak
     }
     invariant(
         [&] {
-          return site.generation.load(std::memory_order_relaxed) <= header_->generation.load(std::memory_order_relaxed);
+          return site.generation.load(std::memory_order_relaxed) <= header.generation.load(std::memory_order_relaxed);
         },
         "a site's generation is at most the header's");
     invariant([&] { return held + delta >= 0; }, "a site holds no less than nothing");
     invariant([&] { return total >= 0; }, "the program holds no less than nothing");
     site.current_bytes.store(held + delta, std::memory_order_release);
-    header_->current_bytes.store(total, std::memory_order_relaxed);
-    if (total > header_->peak_bytes.load(std::memory_order_relaxed)) {
-      header_->peak_bytes.store(total, std::memory_order_relaxed);
-      header_->peak_generation.store(generation + 1, std::memory_order_release);
-      header_->generation.store(generation + 1,
-                                std::memory_order_release);  // pairs with Segment::Snapshot in the addon
-    }
-    if (joint_peak != 0) {
-      mark_joint_peak(joint_peak);
-    }
+    header.current_bytes.store(total, std::memory_order_relaxed);
+    return total;
   }
 
   segment::Header* header_ = nullptr;
   segment::SiteCounts* counts_ = nullptr;
+  sampling::SampledLedger* sampled_ = nullptr;
   /// Of the process tree; null without one.
   tree::Control* control_ = nullptr;
   tree::Member* member_ = nullptr;

@@ -7,6 +7,7 @@
 
 #include "nesting.hpp"
 #include "real_functions.hpp"
+#include "system.hpp"
 #include "tracker.hpp"
 
 #define FIL_EXPORT extern "C" __attribute__((visibility("default")))
@@ -19,21 +20,30 @@ std::size_t whole_pages(std::size_t bytes) {
   return segment::align_to_page(bytes);
 }
 
+/// The kernel refuses other addresses.
+bool begins_a_page(const void* address) {
+  const auto number = reinterpret_cast<std::uintptr_t>(address);
+  return segment::align_to_page(number) == number;
+}
+
 /// MREMAP_DONTUNMAP (Linux 5.7): the pages move, the range stays.
 constexpr int mremap_dontunmap = 4;
 
 template <class Forward>
-inline void* map(void* address, const MapCall& call, Forward forward) {
-  const std::uint32_t session = session_now();
+inline void* map(std::uint32_t session, void* address, const MapCall& call, Forward forward) {
   const Nesting nesting;
   if (!nesting.is_outermost()) {
     return forward();
   }
-  if ((call.flags & MAP_FIXED) != 0) {
-    // Whatever it replaces is gone, also if the new mapping does not count.
-    tracker.unmapped(nesting, session, address, whole_pages(call.length));
+  const bool replaces = (call.flags & MAP_FIXED) != 0 && begins_a_page(address);
+  if (replaces) {
+    tracker.about_to_be_replaced(nesting, session, address, whole_pages(call.length));
   }
   void* mapped = forward();
+  if (replaces && (mapped != MAP_FAILED || !system::is_mapped(address))) {
+    // Whatever stood there is gone, also if the new mapping does not count.
+    tracker.replaced(nesting, session, address, whole_pages(call.length));
+  }
   if (mapped == MAP_FAILED && errno == ENOMEM) [[unlikely]] {
     tracker.failed(nesting, Caller::anyone, session, call.length, false);
     errno = ENOMEM;
@@ -45,8 +55,7 @@ inline void* map(void* address, const MapCall& call, Forward forward) {
   return mapped;
 }
 
-void* remap(void* address, std::size_t old_length, std::size_t length, int flags, void* target) {
-  const std::uint32_t session = session_now();
+void* remap(std::uint32_t session, void* address, std::size_t old_length, std::size_t length, int flags, void* target) {
   const Nesting nesting;
   if (!nesting.is_outermost()) {
     return real.mremap(address, old_length, length, flags, target);
@@ -56,19 +65,22 @@ void* remap(void* address, std::size_t old_length, std::size_t length, int flags
                                       ? tracker.mapping_at(nesting, session, address)
                                       : tracker.unmapped(nesting, session, address, whole_pages(old_length));
   void* moved = real.mremap(address, old_length, length, flags, target);
+  if ((flags & MREMAP_FIXED) != 0 && moved != MAP_FAILED) {
+    tracker.replaced(nesting, session, moved, whole_pages(length));
+  }
   if (!before.known()) {
     return moved;
   }
   if (moved == MAP_FAILED) {
     if (old_length != 0) {
-      tracker.not_unmapped(nesting, session, address, old_length, before);
+      tracker.not_unmapped(nesting, session, before);
     }
     return moved;
   }
   if ((flags & mremap_dontunmap) != 0) {
     Mappings::Before left = before;
     left.counting = Counting::resident;
-    tracker.not_unmapped(nesting, session, address, old_length, left);
+    tracker.not_unmapped(nesting, session, left);
   }
   tracker.remapped(nesting, session, moved, length, before);
   return moved;
@@ -90,30 +102,40 @@ void break_moved(const Nesting& nesting, std::uint32_t session, std::byte* from,
 
 using fil::real;
 
-static bool tracking() {
-  return __builtin_expect(fil::session_now() != 0, 0);
+// Each reads the session once, and passes on what it has read: it may end at any moment.
+static bool is_off(std::uint32_t session) {
+  return __builtin_expect(session == 0, 1);
 }
 
 FIL_EXPORT void* mmap(void* address, size_t length, int protection, int flags, int descriptor, off_t offset) {
   const auto forward = [&] { return real.mmap(address, length, protection, flags, descriptor, offset); };
-  return !tracking() ? forward()
-                     : fil::map(address, fil::MapCall{length, protection, flags, descriptor, offset}, forward);
+  const std::uint32_t session = fil::session_now();
+  return is_off(session)
+             ? forward()
+             : fil::map(session, address, fil::MapCall{length, protection, flags, descriptor, offset}, forward);
 }
 
 FIL_EXPORT void* mmap64(void* address, size_t length, int protection, int flags, int descriptor, off_t offset) {
   const auto forward = [&] { return real.mmap64(address, length, protection, flags, descriptor, offset); };
-  return !tracking() ? forward()
-                     : fil::map(address, fil::MapCall{length, protection, flags, descriptor, offset}, forward);
+  const std::uint32_t session = fil::session_now();
+  return is_off(session)
+             ? forward()
+             : fil::map(session, address, fil::MapCall{length, protection, flags, descriptor, offset}, forward);
 }
 
 FIL_EXPORT int munmap(void* address, size_t length) {
-  if (tracking()) {
-    const std::uint32_t session = fil::session_now();
+  if (const std::uint32_t session = fil::session_now(); !is_off(session)) {
     const fil::Nesting nesting;
-    if (nesting.is_outermost()) {
-      fil::tracker.unmapped(nesting, session, address, fil::whole_pages(length));
+    fil::Mappings::Before before;
+    if (nesting.is_outermost() && fil::begins_a_page(address)) {
+      before = fil::tracker.unmapped(nesting, session, address, fil::whole_pages(length));
     }
-    return real.munmap(address, length);
+    const int result = real.munmap(address, length);
+    if (result != 0) {
+      // It would have cut a mapping in two, and there are as many as a process may have.
+      fil::tracker.not_unmapped(nesting, session, before);
+    }
+    return result;
   }
   return real.munmap(address, length);
 }
@@ -124,14 +146,14 @@ FIL_EXPORT void* mremap(void* address, size_t old_length, size_t length, int fla
   va_start(rest, flags);
   void* target = (flags & (MREMAP_FIXED | fil::mremap_dontunmap)) != 0 ? va_arg(rest, void*) : nullptr;
   va_end(rest);
-  return !tracking() ? real.mremap(address, old_length, length, flags, target)
-                     : fil::remap(address, old_length, length, flags, target);
+  const std::uint32_t session = fil::session_now();
+  return is_off(session) ? real.mremap(address, old_length, length, flags, target)
+                         : fil::remap(session, address, old_length, length, flags, target);
 }
 
 FIL_EXPORT int mprotect(void* address, size_t length, int protection) {
   const int result = real.mprotect(address, length, protection);
-  if (tracking() && result == 0) {
-    const std::uint32_t session = fil::session_now();
+  if (const std::uint32_t session = fil::session_now(); !is_off(session) && result == 0) {
     const fil::Nesting nesting;
     if (nesting.is_outermost()) {
       fil::tracker.protected_anew(nesting, session, address, fil::whole_pages(length), protection != PROT_NONE);
@@ -141,16 +163,15 @@ FIL_EXPORT int mprotect(void* address, size_t length, int protection) {
 }
 
 FIL_EXPORT int madvise(void* address, size_t length, int advice) {
-  if (tracking() && fil::gives_pages_back(advice)) {
-    const std::uint32_t session = fil::session_now();
+  if (const std::uint32_t session = fil::session_now(); !is_off(session) && fil::gives_pages_back(advice)) {
     const fil::Nesting nesting;
     if (nesting.is_outermost()) {
       fil::tracker.measure(nesting, session, address, fil::whole_pages(length));
     }
   }
   const int result = real.madvise(address, length, advice);
-  if (tracking() && result == 0 && fil::gives_pages_back(advice)) {
-    const std::uint32_t session = fil::session_now();
+  if (const std::uint32_t session = fil::session_now();
+      !is_off(session) && result == 0 && fil::gives_pages_back(advice)) {
     const fil::Nesting nesting;
     if (nesting.is_outermost()) {
       fil::tracker.pages_given_back(nesting, session, address, fil::whole_pages(length));
@@ -160,10 +181,10 @@ FIL_EXPORT int madvise(void* address, size_t length, int advice) {
 }
 
 FIL_EXPORT void* shmat(int identifier, const void* address, int flags) {
-  if (!tracking()) {
+  const std::uint32_t session = fil::session_now();
+  if (is_off(session)) {
     return real.shmat(identifier, address, flags);
   }
-  const std::uint32_t session = fil::session_now();
   const fil::Nesting nesting;
   void* attached = real.shmat(identifier, address, flags);
   fil::Mapping mapping;
@@ -175,25 +196,29 @@ FIL_EXPORT void* shmat(int identifier, const void* address, int flags) {
 }
 
 FIL_EXPORT int shmdt(const void* address) {
-  if (tracking()) {
-    const std::uint32_t session = fil::session_now();
+  if (const std::uint32_t session = fil::session_now(); !is_off(session)) {
     const fil::Nesting nesting;
     if (nesting.is_outermost()) {
       // Its size is not asked for: the mapping that begins there.
-      const fil::Mappings::Before before = fil::tracker.mapping_at(nesting, session, address);
+      fil::Mappings::Before before = fil::tracker.mapping_at(nesting, session, address);
       if (before.known()) {
-        fil::tracker.unmapped(nesting, session, address, before.bytes);
+        before = fil::tracker.unmapped(nesting, session, address, before.bytes);
       }
+      const int result = real.shmdt(address);
+      if (result != 0) {
+        fil::tracker.not_unmapped(nesting, session, before);
+      }
+      return result;
     }
   }
   return real.shmdt(address);
 }
 
 FIL_EXPORT int brk(void* address) {
-  if (!tracking()) {
+  const std::uint32_t session = fil::session_now();
+  if (is_off(session)) {
     return real.brk(address);
   }
-  const std::uint32_t session = fil::session_now();
   const fil::Nesting nesting;
   auto* before = static_cast<std::byte*>(real.sbrk(0));
   auto* after = static_cast<std::byte*>(address);
@@ -208,10 +233,10 @@ FIL_EXPORT int brk(void* address) {
 }
 
 FIL_EXPORT void* sbrk(intptr_t increment) {
-  if (!tracking() || increment == 0) {
+  const std::uint32_t session = fil::session_now();
+  if (is_off(session) || increment == 0) {
     return real.sbrk(increment);
   }
-  const std::uint32_t session = fil::session_now();
   const fil::Nesting nesting;
   if (nesting.is_outermost() && increment < 0) {
     const auto* end = static_cast<std::byte*>(real.sbrk(0));

@@ -16,9 +16,9 @@ constexpr std::uint64_t least_rest_nanoseconds = 1'000'000;
 
 void Mappings::set_counted(const ExclusiveGuard& guard, Ledger& ledger, Range& range, std::int64_t bytes) {
   if (bytes > range.counted) {
-    ledger.allocate(guard, range.site, bytes - range.counted);
+    ledger.allocate_mapped(guard, range.site, bytes - range.counted);
   } else if (bytes < range.counted) {
-    ledger.release(guard, range.site, range.counted - bytes);
+    ledger.release_mapped(guard, range.site, range.counted - bytes);
   }
   range.counted = bytes;
 }
@@ -76,7 +76,7 @@ bool Mappings::map_part(const ExclusiveGuard& guard, Ledger& ledger, Range range
     return false;
   }
   if (range.counting == Counting::whole) {
-    ledger.allocate(guard, range.site, range.counted);
+    ledger.allocate_mapped(guard, range.site, range.counted);
   } else if (range.counting == Counting::resident) {
     begin_to_measure(guard, ledger, *ranges_.find(guard, range.start));
   }
@@ -139,9 +139,10 @@ void Mappings::forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_
     }
     ranges_.remove(guard, start, part, [&](const Range& gone) {
       if (first != nullptr && !first->known()) {
-        *first = Before{gone.site, gone.counting, gone.end - gone.start, gone.is_file, gone.object, gone.offset};
+        *first =
+            Before{gone.site, gone.counting, gone.start, gone.end - gone.start, gone.is_file, gone.object, gone.offset};
       }
-      ledger.release(guard, gone.site, gone.counted);
+      ledger.release_mapped(guard, gone.site, gone.counted);
     });
     for (std::size_t i = 0; i < pieces; ++i) {
       count_instead_of(guard, ledger, shared[i]);
@@ -162,11 +163,20 @@ Mappings::Before Mappings::unmap(const ExclusiveGuard& guard, Ledger& ledger, st
   return before;
 }
 
+void Mappings::replaced(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
+  forget(guard, ledger, start, bytes, nullptr);
+}
+
 Mappings::Before Mappings::at(const ExclusiveGuard& guard, std::uintptr_t address) {
   const Range* range = ranges_.find(guard, address);
   return range == nullptr ? Before{}
-                          : Before{range->site,    range->counting, range->end - address,
-                                   range->is_file, range->object,   range->offset + (address - range->start)};
+                          : Before{range->site,
+                                   range->counting,
+                                   address,
+                                   range->end - address,
+                                   range->is_file,
+                                   range->object,
+                                   range->offset + (address - range->start)};
 }
 
 void Mappings::made_accessible(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {

@@ -18,7 +18,8 @@ class Mappings {
   struct Before {
     SiteId site = SiteId::root;
     Counting counting = Counting::whole;
-    /// Of the mapping, from the address that was asked for.
+    /// Where its part of what was asked for begins, and how far it goes.
+    std::uintptr_t start = 0;
     std::size_t bytes = 0;
     bool is_file = false;
     SharedObject object = 0;
@@ -35,6 +36,9 @@ class Mappings {
 
   /// Before the memory is given back. Returns the first mapping that had a part of it.
   Before unmap(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
+
+  /// After the kernel has put another mapping in its place. Before that, what was touched is to be measured.
+  void replaced(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
 
   /// The mapping at an address.
   Before at(const ExclusiveGuard& guard, std::uintptr_t address);

@@ -51,6 +51,14 @@ bool MemoryGuard::take(segment::Taker taker) {
   return true;
 }
 
+void MemoryGuard::decline() {
+  if (guard_ != nullptr) {
+    std::uint64_t cell = guard_->running_cell.load(std::memory_order_acquire);
+    guard_->request.compare_exchange_strong(cell, 0, std::memory_order_acq_rel);  // as in take()
+    withdraw_failure();
+  }
+}
+
 void MemoryGuard::exempt(const std::int32_t* threads, std::size_t count) {
   exempt_count_ = count < exempt_capacity ? count : exempt_capacity;
   for (std::size_t i = 0; i < exempt_count_; ++i) {

@@ -42,6 +42,8 @@ class MemoryGuard {
 
   /// Takes the open request for the running cell, if there is one that nobody else has taken.
   bool take(segment::Taker taker);
+  /// Takes it to no effect: it is not the cell that needs the memory.
+  void decline();
   /// Whether a request of the last cell was taken, or an allocation refused.
   bool has_refused() const { return refused_.load(std::memory_order_relaxed); }
   void note_refusal() { refused_.store(true, std::memory_order_relaxed); }

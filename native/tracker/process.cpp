@@ -1,5 +1,6 @@
 // The process's start, its forks, and its end with its parent.
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "handed_on.hpp"
 #include "nesting.hpp"
 #include "process.hpp"
+#include "production/job.hpp"
 #include "python/program_start.hpp"
 #include "python/self_test.hpp"
 #include "python/uncaught.hpp"
@@ -45,12 +47,18 @@ void begin_with_program() {
         "Fil can't read the call stacks of this Python: its internal structures differ from those of the releases on "
         "python.org. Use an unmodified final release.";
   }
-  if (problem == nullptr) {
+  const std::uint64_t sampling_mean_bytes = production::sampling_mean_bytes();
+  if (problem == nullptr && sampling_mean_bytes == 0) {
     python::watch_uncaught_memory_error(note_uncaught_memory_error);
-    problem = tracker.begin(nullptr, 0);
   }
   if (problem == nullptr) {
-    tracker.limit_thread_pools();
+    problem = tracker.begin(nullptr, 0, sampling_mean_bytes);
+  }
+  if (problem == nullptr) {
+    // A job in production computes as it does without us.
+    if (sampling_mean_bytes == 0) {
+      tracker.limit_thread_pools();
+    }
   } else if (tracker.attached()) {
     // Without a segment it has been said already.
     tracker.run_untracked(problem);
@@ -66,7 +74,8 @@ void note_program_began() {
 
 /// If the whole program is to be tracked.
 void watch_for_program() {
-  if (getenv(environment::track_program) == nullptr) {
+  const bool is_production = production::sampling_mean_bytes() != 0 && tracker.attached();
+  if (getenv(environment::track_program) == nullptr && !is_production) {
     return;
   }
   unsetenv(environment::track_program);
@@ -74,7 +83,11 @@ void watch_for_program() {
     return tracker.run_untracked(
         "This Python does not tell when the program begins (no PySys_AddAuditHook). Use an unmodified CPython.");
   }
-  take_over_report_signal(getppid());
+  if (is_production) {
+    production::begin();
+  } else {
+    take_over_report_signal(getppid());
+  }
 }
 
 /// Keeps a setting for ourselves; neither the program nor what it starts shall see it. One that is too long is none.
@@ -104,20 +117,35 @@ void join_tree(const char* directory) {
   leave_preload_list();
 }
 
+bool is_called_python() {
+  return strncmp(program_invocation_short_name, "python", strlen("python")) == 0;
+}
+
 [[gnu::constructor]] void start() {
-  const bool is_python = dlsym(RTLD_DEFAULT, "Py_GetVersion") != nullptr;
   const char* tree = getenv(environment::tree_directory);
   if (tree != nullptr && getenv(environment::segment_descriptor) == nullptr) {
     return join_tree(tree);
   }
-  // A shell that wraps Python (pyenv's shims) is only passing through: leave it the environment for the Python that it
-  // will exec.
-  if (!is_python) {
+  if (dlsym(RTLD_DEFAULT, "Py_GetVersion") == nullptr) {
+    // A shell that wraps Python (pyenv's shims) is only passing through: leave it the environment for the Python that
+    // it will exec.
+    if (getenv(environment::track_program) == nullptr || !is_called_python()) {
+      return;
+    }
+    tracker.run_untracked(python::Interpreter::exports_nothing);
+    unsetenv(environment::track_program);
+    unsetenv(environment::tree_directory);
+    stay_with_parent();
+    leave_preload_list();
     return;
   }
   prepare_thread_stacks();
+  const char* missing = production::is_asked_for() ? production::prepare() : nullptr;
+  if (missing != nullptr) {
+    return tracker.run_untracked(missing);
+  }
   if (pthread_atfork(nullptr, nullptr, detach_in_child) == 0 && !fails(Failpoint::watch_forks)) {
-    tracker.attach();
+    tracker.attach(production::sampling_mean_bytes() == 0 ? 0 : production::least_scale);
     if (tree != nullptr && tracker.attached()) {
       tracker.attach_tree(tree);
     }
@@ -130,7 +158,9 @@ void join_tree(const char* directory) {
   keep_setting(environment::control_endpoint, control_endpoint);
   keep_setting(environment::control_key, control_key);
   watch_for_program();
-  leave_preload_list();
+  if (!production::follows_subprocesses()) {
+    leave_preload_list();
+  }
 }
 
 [[gnu::destructor]] void leave() {

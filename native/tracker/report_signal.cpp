@@ -24,6 +24,8 @@ SetAction set_action() {
 }
 
 pid_t reporter_pid = 0;
+/// Instead of a process that is asked.
+void (*ask_for_report)() = nullptr;
 /// The process that took the signal over; forked children have only the program's action.
 pid_t own_pid = 0;
 /// What the program believes to be in effect. Changed with the signal blocked.
@@ -47,7 +49,9 @@ void on_signal(int signal, siginfo_t* info, void* context) {
   const int error = errno;
   const bool is_ours = getpid() == own_pid;
   // From the reporter it comes only for the program's handler.
-  if (is_ours && info->si_pid != reporter_pid) {
+  if (is_ours && ask_for_report != nullptr) {
+    ask_for_report();
+  } else if (is_ours && info->si_pid != reporter_pid) {
     sigval sender{};
     sender.sival_int = info->si_pid;
     sigqueue(reporter_pid, SIGUSR2, sender);
@@ -109,6 +113,11 @@ void take_over_report_signal(int reporter) {
   reporter_pid = reporter;
   own_pid = getpid();
   install();
+}
+
+void take_over_report_signal(void (*ask)()) {
+  ask_for_report = ask;
+  take_over_report_signal(0);
 }
 
 }  // namespace fil

@@ -7,5 +7,7 @@ namespace fil {
 /// Takes the signal over, unless it is ignored: then it stays so. `reporter` is the pid to pass it on to. Before the
 /// program starts.
 void take_over_report_signal(int reporter);
+/// The same, with what is to be done, in the handler.
+void take_over_report_signal(void (*ask)());
 
 }  // namespace fil

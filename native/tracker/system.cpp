@@ -21,10 +21,10 @@
 namespace fil::system {
 namespace {
 
-void* map(std::size_t bytes, int flags, int descriptor) {
+void* map(std::size_t bytes, int flags, int descriptor, std::size_t offset = 0) {
   const ErrnoKept kept;
   // syscall(), not mmap(): that name is one of our own interposers.
-  const long result = syscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, flags, descriptor, 0);
+  const long result = syscall(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, flags, descriptor, offset);
   return result == -1 ? nullptr : reinterpret_cast<void*>(result);
 }
 
@@ -71,6 +71,13 @@ bool punch_hole(void* address, std::size_t bytes) {
   return !fails(Failpoint::punch_hole) && syscall(SYS_madvise, address, bytes, MADV_REMOVE) == 0;
 }
 
+bool is_mapped(const void* address) {
+  const ErrnoKept kept;
+  unsigned char page = 0;
+  // ENOMEM is its answer for what is not mapped.
+  return syscall(SYS_mincore, address, 1, &page) == 0 || errno != ENOMEM;
+}
+
 std::size_t address_space_limit() {
   const ErrnoKept kept;
   rlimit limit{};
@@ -86,8 +93,8 @@ std::size_t size_of(int descriptor) {
   return static_cast<std::size_t>(file.st_size);
 }
 
-void* map_shared(int descriptor, std::size_t bytes) {
-  return fails(Failpoint::map_segment) ? nullptr : map(bytes, MAP_SHARED, descriptor);
+void* map_shared(int descriptor, std::size_t bytes, std::size_t offset) {
+  return fails(Failpoint::map_segment) ? nullptr : map(bytes, MAP_SHARED, descriptor, offset);
 }
 
 void close_descriptor(int descriptor) {

@@ -25,9 +25,13 @@ bool punch_hole(void* address, std::size_t bytes);
 /// The limit of `ulimit -v`, in bytes; the largest number if there is none.
 std::size_t address_space_limit();
 
+/// Whether something is mapped at an address.
+bool is_mapped(const void* address);
+
 /// Size of the file behind a descriptor; 0 if there is none.
 std::size_t size_of(int descriptor);
-void* map_shared(int descriptor, std::size_t bytes);
+/// @param offset in the file, a multiple of the page size.
+void* map_shared(int descriptor, std::size_t bytes, std::size_t offset = 0);
 void close_descriptor(int descriptor);
 
 /// Prepares barrier_in_all_threads(); false if the kernel has no membarrier.

@@ -11,13 +11,13 @@ namespace fil {
 namespace {
 
 struct Slot {
-  /// The slot that was made before; slots are never given up.
+  /// The slot that was made before; slots are never unmapped, so that a presence can be looked at whoever's it was.
   Slot* older;
   Slot* next_free;
+  Presence presence;
   python::CallStack stack;
 };
 
-[[gnu::tls_model("initial-exec")]] thread_local Slot* own_slot = nullptr;
 /// Set once the thread's slot was given back: destructors of other thread-local data may still allocate.
 [[gnu::tls_model("initial-exec")]] thread_local bool ending = false;
 
@@ -41,7 +41,8 @@ void with_free_slots(Action action) {
 
 void give_back(void* value) {
   auto* slot = static_cast<Slot*>(value);
-  own_slot = nullptr;
+  own_call_stack = nullptr;
+  own_presence = nullptr;
   ending = true;
   with_free_slots([&] {
     // A deep recursion may have touched megabytes.
@@ -71,38 +72,38 @@ bool call_stacks_ran_out() {
   return ran_out.load(std::memory_order_relaxed);
 }
 
-python::CallStack* call_stack_of_this_thread() {
-  if (own_slot != nullptr) [[likely]] {
-    return &own_slot->stack;
-  }
+bool make_own_call_stack() {
   if (ending) {
-    return nullptr;
+    return false;
   }
+  Slot* slot = nullptr;
   with_free_slots([&] {
-    own_slot = free_slots;
-    if (own_slot != nullptr) {
+    slot = free_slots;
+    if (slot != nullptr) {
       pass(Mark::stack_slot_reused);
-      free_slots = own_slot->next_free;
+      free_slots = slot->next_free;
     }
   });
-  if (own_slot == nullptr && !fails(Failpoint::call_stack)) {
-    own_slot = static_cast<Slot*>(system::reserve(sizeof(Slot)));
-    if (own_slot != nullptr) {
+  if (slot == nullptr && !fails(Failpoint::call_stack)) {
+    slot = static_cast<Slot*>(system::reserve(sizeof(Slot)));
+    if (slot != nullptr) {
       with_free_slots([&] {
-        own_slot->older = newest;
-        newest = own_slot;
+        slot->older = newest;
+        newest = slot;
       });
     }
   }
-  if (own_slot == nullptr) {
+  if (slot == nullptr) {
     ran_out.store(true, std::memory_order_relaxed);
-    return nullptr;
+    return false;
   }
+  own_call_stack = &slot->stack;
+  own_presence = &slot->presence;
   if (key_made) {
     // May allocate for keys beyond the first 32; the caller is nested, so that is not counted.
-    pthread_setspecific(end_of_thread, own_slot);
+    pthread_setspecific(end_of_thread, slot);
   }
-  return &own_slot->stack;
+  return true;
 }
 
 void visit_stacks_of_threads(void (*visit)(void* context, const void* address, std::size_t bytes), void* context) {

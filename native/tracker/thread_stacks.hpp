@@ -5,8 +5,14 @@
 
 namespace fil {
 
-/// The calling thread's; null if there is no memory for it or the thread is ending.
-python::CallStack* call_stack_of_this_thread();
+/// The calling thread's; null until make_own_call_stack(), and while the thread ends.
+[[gnu::tls_model("initial-exec")]] inline constinit thread_local python::CallStack* own_call_stack = nullptr;
+
+/// The calling thread's place in the bias of the lock; null where its call stack is.
+[[gnu::tls_model("initial-exec")]] inline constinit thread_local Presence* own_presence = nullptr;
+
+/// Makes both. False if there is no memory for it or the thread is ending.
+bool make_own_call_stack();
 
 /// Whether some thread has none for lack of memory, and not because it is ending.
 bool call_stacks_ran_out();

@@ -27,10 +27,10 @@ void* run(void* pointer) {
 
 }  // namespace
 
-int create_thread(pthread_t* thread, const pthread_attr_t* attributes, void* (*function)(void*), void* argument) {
+int create_thread(std::uint32_t session, pthread_t* thread, const pthread_attr_t* attributes, void* (*function)(void*),
+                  void* argument) {
   // The thread's control block is the C library's; our note is ours.
   const Nesting nesting;
-  const std::uint32_t session = session_now();
   auto* start = fails(Failpoint::thread_note) ? nullptr : static_cast<Start*>(real.malloc(sizeof(Start)));
   if (start == nullptr) {
     // Better counted at no call site than no thread at all.

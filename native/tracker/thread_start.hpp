@@ -3,8 +3,12 @@
 
 #include <pthread.h>
 
+#include <cstdint>
+
 namespace fil {
 
-int create_thread(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument);
+/// @param session session_now() of before.
+int create_thread(std::uint32_t session, pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
+                  void* argument);
 
 }  // namespace fil

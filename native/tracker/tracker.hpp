@@ -9,6 +9,7 @@
 #include "../shared/segment.hpp"
 #include "block_table.hpp"
 #include "call_tree.hpp"
+#include "checks/checks.hpp"
 #include "exclusive.hpp"
 #include "ledger.hpp"
 #include "mapping.hpp"
@@ -16,6 +17,8 @@
 #include "memory_guard.hpp"
 #include "nesting.hpp"
 #include "python/interpreter.hpp"
+#include "sampling/poisson.hpp"
+#include "sampling/sample_table.hpp"
 #include "tree_link.hpp"
 
 namespace fil {
@@ -26,7 +29,22 @@ class CallStack;
 /// 0 while tracking is off, else the number of the session, which all processes of a tree have in common. Read by every
 /// hook first.
 inline std::uint32_t session_now() {
-  return control_page.control.session.load(std::memory_order_relaxed);
+  // Pairs with the store in begin(): who sees a session sees the functions of Python that were found for it.
+  return control_page.control.session.load(std::memory_order_acquire);
+}
+
+/// Whether the session that was under way before the call that is reported still is. With the lock held.
+inline bool is_under_way(std::uint32_t session) {
+  invariant([&] { return session != 0; }, "only a call that saw a session is reported");
+  return session == session_now();
+}
+
+/// Set in the number of a session that samples instead of counting every allocation.
+inline constexpr std::uint32_t sampled_session = 1U << 31;
+
+/// Whether the session is sampled. Hooks that find tracking on ask next.
+inline bool samples(std::uint32_t session) {
+  return (session & sampled_session) != 0;
 }
 
 /// Who vouches for the GIL: Python's own hooks run with it, the others have to ask.
@@ -35,7 +53,8 @@ enum class Caller { python_allocator, anyone };
 class Tracker {
  public:
   /// Takes over the segment that the parent process made, if there is one. Before main().
-  void attach();
+  /// @param least_scale the most that tables may take, as in segment.hpp.
+  void attach(std::uint32_t least_scale = 0);
   /// Remembers, and says on stderr, why this process can't be profiled. It goes on without.
   void run_untracked(const char* sentence);
   bool attached() const { return view_.base != nullptr; }
@@ -46,7 +65,8 @@ class Tracker {
   const char* why_unfit();
 
   /// Begins a session. With the GIL held, on a thread of the main interpreter. Null, or why it was refused.
-  const char* begin(const void* const* boundaries, std::size_t count);
+  /// @param sampling_mean_bytes one allocated byte in so many is sampled; 0 to count every allocation.
+  const char* begin(const void* const* boundaries, std::size_t count, std::uint64_t sampling_mean_bytes = 0);
   /// From now on thread pools of numerical libraries have one thread, those to come too.
   void limit_thread_pools() { limits_thread_pools_ = true; }
   /// The reader learns that the program's own code runs now.
@@ -59,28 +79,49 @@ class Tracker {
   /// Ends it. After the return no event of it is under way anywhere. With the GIL held.
   void end();
 
+  /// Whether the program's own code runs, or has run, tracked.
+  bool is_tracked_program() const {
+    return attached() && view_.header().program_began.load(std::memory_order_relaxed) != 0;
+  }
+  /// Null unless sampled sessions are to be expected.
+  segment::Recording* recording() const { return sampled_view_.base == nullptr ? nullptr : &sampled_view_.recording(); }
+
   const python::Interpreter& python() const { return python_; }
 
-  // Events. `session` is session_now() from before the call that is reported: one that came to pass across a begin or
-  // an end belongs to neither session.
+  // Events; blocks are in block_events.hpp, which their hooks include. `session` is session_now() from before the call
+  // that is reported: one that came to pass across a begin or an end belongs to neither session.
 
   void allocated(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block, std::size_t bytes);
   /// Before the block is given back, or another thread could be given its address first. Returns what it was.
   Block released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block);
   /// Takes released() back: the block lives on, as its realloc failed.
   void not_released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* address, Block block);
+
+  // The same of a sampled session, for the blocks that were chosen (sampling/hooks.hpp).
+
+  void sampled(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block, std::size_t bytes,
+               sampling::Choice choice);
+  /// Its address is 0 if the block is not counted.
+  sampling::Sample sample_released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block);
+  void sample_not_released(const Nesting& nesting, Caller caller, std::uint32_t session,
+                           const sampling::Sample& sample);
+
+  // In every session.
+
   void mapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
               const Mapping& mapping);
   /// Before the range is given back, as with blocks. Returns what the first part of it was.
   Mappings::Before unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
+  /// Around a call that puts another mapping in the place of what is there: before it, and after it has done so.
+  void about_to_be_replaced(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
+  void replaced(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
   /// What is mapped at an address.
   Mappings::Before mapping_at(const Nesting& nesting, std::uint32_t session, const void* address);
   /// A mapping has moved or has another size: it is the calling line's now, as with realloc.
   void remapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
                 Mappings::Before before);
-  /// Takes unmapped() back: the mapping is as it was.
-  void not_unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
-                    Mappings::Before before);
+  /// Takes unmapped() back, as far as it told: that mapping is as it was.
+  void not_unmapped(const Nesting& nesting, std::uint32_t session, Mappings::Before before);
   /// After mprotect.
   void protected_anew(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
                       bool is_accessible);
@@ -110,7 +151,7 @@ class Tracker {
   SiteId current_site(const Nesting& nesting, std::uint32_t session);
   /// What a new thread allocates can't be charged to its creator.
   void creator_lost(const Nesting& nesting) {
-    if (joined_ != 0) {
+    if (joined_.load(std::memory_order_relaxed) != 0) {
       tree_.degrade(segment::Degradation::stacks_missing);
     }
     (void)nesting;
@@ -149,8 +190,20 @@ class Tracker {
   enum class Role { top, forked, executed };
 
   Thread calling_thread(Caller caller) const;
+  /// Only whether it holds the main interpreter's GIL, which is cheaper to tell.
+  Gil gil_of_calling_thread(Caller caller) const;
   bool prepare_tables();
   void start_session(const ExclusiveGuard& guard, std::uint32_t session);
+  /// Whether events of the session count in this process's tables. Outside the lock: what is found is kept only by a
+  /// session that is still under way with the lock held.
+  bool takes_part(std::uint32_t session) const { return session == joined_.load(std::memory_order_acquire); }
+  // Events of a session that the process has not joined.
+  /// Joins it, so that the event counts; or counts it as a program other than Python does. False if nothing is left to
+  /// do.
+  [[gnu::cold, gnu::noinline]] bool joins_with(const Nesting& nesting, Caller caller, std::uint32_t session,
+                                               const void* block);
+  [[gnu::cold, gnu::noinline]] void released_by_outsider(const Nesting& nesting, std::uint32_t session,
+                                                         const void* block);
   /// Joins the session; false if its events don't count here.
   bool join(const Nesting& nesting, std::uint32_t session, Caller caller);
   bool join_for_mapping(const Nesting& nesting, std::uint32_t session, std::size_t bytes);
@@ -161,31 +214,50 @@ class Tracker {
   void go_on_in_child();
   SiteId site_of(const ExclusiveGuard& guard, const Thread& thread);
   /// Runs `action(guard, thread)` alone, if `session` is still under way.
-  std::uint64_t own_bytes(const ExclusiveGuard& guard) const;
   template <class Action>
   void in_session(std::uint32_t session, Action action);
+  /// Resident memory of all tables.
+  std::uint64_t own_bytes(const ExclusiveGuard& guard) const;
   void enter_mapping(const ExclusiveGuard& guard, const Range& range);
+  void enter_sample(const ExclusiveGuard& guard, const sampling::Sample& sample);
+  void leave_sample(const ExclusiveGuard& guard, const sampling::Sample& sample);
+  void map_sampled(int descriptor);
+  void begin_sampling(const ExclusiveGuard& guard, std::uint64_t mean_bytes);
   // The checked build's.
   void audit_stack(const ExclusiveGuard& guard, const Thread& thread, const python::CallStack& stack, SiteId found);
   void audit_session(const ExclusiveGuard& guard) const;
 
   void put(const ExclusiveGuard& guard, const void* address, std::size_t bytes, SiteId site);
+  // What is rare at an event.
+  /// Of a thread that Python does not know, or that has no place for its call stack yet.
+  [[gnu::cold, gnu::noinline]] SiteId site_of_newcomer(const ExclusiveGuard& guard, const Thread& thread);
+  /// For a thread without Python frames: where it was created.
+  [[gnu::cold, gnu::noinline]] static SiteId site_of_creator();
+  [[gnu::cold, gnu::noinline]] void measure_mappings(const ExclusiveGuard& guard, std::size_t bytes);
+  [[gnu::cold, gnu::noinline]] void release_stale(const ExclusiveGuard& guard, Block stale);
+  [[gnu::cold, gnu::noinline]] static void look_for_thread_pools();
   bool admits_large(const Nesting& nesting, Caller caller, std::uint32_t session, std::int64_t more, Backed backed);
   bool takes_request_by_failing(const Nesting& nesting, std::uint32_t session, std::size_t bytes);
 
   segment::View view_{};
+  /// Not mapped unless sampled sessions are to be expected.
+  segment::SampledView sampled_view_{};
   Exclusive exclusive_;
   python::Interpreter python_;
   Ledger ledger_;
   CallTree tree_;
   BlockTable blocks_;
+  sampling::SampledLedger sampled_ledger_;
+  sampling::SampleTable samples_;
+  /// Sites whose sampled rows were written.
+  std::uint32_t sampled_rows_ = 0;
   Mappings mappings_;
   /// Events since the mappings were thought of.
   std::uint32_t events_ = 0;
   MemoryGuard guard_;
   std::uint32_t sessions_ = 0;
   /// The session that this process's tables are of.
-  std::uint32_t joined_ = 0;
+  std::atomic<std::uint32_t> joined_{0};
   TreeLink link_;
   Role role_ = Role::top;
   bool is_program_ = false;

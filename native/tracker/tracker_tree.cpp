@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "block_events.hpp"
 #include "nesting.hpp"
 #include "python/allocator_hooks.hpp"
 #include "python/code_watch.hpp"
@@ -37,9 +38,23 @@ void Tracker::attach_tree(const char* directory) {
   is_program_ = python_.find() != nullptr;
 }
 
+bool Tracker::joins_with(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block) {
+  if (is_program_) {
+    count_in_program(nesting, session, block, 1);
+    return false;
+  }
+  return join(nesting, session, caller);
+}
+
+void Tracker::released_by_outsider(const Nesting& nesting, std::uint32_t session, const void* block) {
+  if (is_program_) {
+    count_in_program(nesting, session, block, -1);
+  }
+}
+
 /// As long as a session is on that this process is not part of, every event comes by here.
 bool Tracker::join(const Nesting&, std::uint32_t session, Caller caller) {
-  if (role_ == Role::top || session == 0 || session == refused_session_) {
+  if (role_ == Role::top || session == 0 || samples(session) || session == refused_session_) {
     return false;
   }
   if (is_program_) {
@@ -113,7 +128,7 @@ bool Tracker::join_as_program(const ExclusiveGuard& guard, std::uint32_t session
     return false;
   }
   // Not of joined_: its blocks have no call sites.
-  joined_ = 0;
+  joined_.store(0, std::memory_order_relaxed);
   program_session_ = session;
   program_told_.store(0, std::memory_order_relaxed);
   program_counted_ = 0;
@@ -186,11 +201,11 @@ void Tracker::go_on_in_child() {
   program_session_ = 0;
   program_bytes_.store(0, std::memory_order_relaxed);
   program_told_.store(0, std::memory_order_relaxed);
-  const bool was_tracking = joined_ != 0 && joined_ == session_now();
   const std::uint32_t session = session_now();
+  const bool was_tracking = session != 0 && takes_part(session);
   role_ = Role::forked;
   forked_ = true;
-  joined_ = 0;
+  joined_.store(0, std::memory_order_relaxed);
   // The parent's segment, which is mapped here too, is the parent's.
   view_ = segment::View{nullptr};
   ledger_ = Ledger();

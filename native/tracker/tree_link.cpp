@@ -88,7 +88,10 @@ bool TreeLink::attach(const char* directory) {
 
 void TreeLink::detach() {
   const system::ErrnoKept kept;
-  map_over(&control_page, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
+  if (attached()) {
+    map_over(&control_page, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
+    directory_[0] = '\0';
+  }
 }
 
 segment::View TreeLink::refused() {

@@ -1,4 +1,4 @@
-// A hash table from three numbers to a site: how the call tree finds the child for (caller, code, place).
+// A hash table for the call tree: from a caller, a code object and a place in it to a site or a line.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,10 @@
 
 namespace fil {
 
+/// @tparam Value whose `Value{}` is never entered: it stands for "not there".
+/// @tparam place_bits so many low bits of a place tell hardly more than the place without them: neighbours in code are
+///   neighbours in the table, so that code which runs straight on finds its sites in few cache lines.
+template <class Value, unsigned place_bits>
 class TripleMap {
  public:
   struct Key {
@@ -33,18 +37,18 @@ class TripleMap {
     return entries_ != nullptr;
   }
 
-  /// The value, or SiteId::root (never a value) if the key is not there.
-  SiteId find(const ExclusiveGuard&, const Key& key) const {
+  /// The value, or `Value{}` if the key is not there.
+  Value find(const ExclusiveGuard&, const Key& key) const {
     for (std::size_t slot = first_slot(key);; slot = next(slot)) {
       const Entry& entry = entries_[slot];
-      if (entry.value == SiteId::root || entry.key == key) {
+      if (entry.value == Value{} || entry.key == key) {
         return entry.value;
       }
     }
   }
 
   /// False if the table is full. The key must not be there.
-  bool insert(const ExclusiveGuard&, const Key& key, SiteId value) {
+  bool insert(const ExclusiveGuard&, const Key& key, Value value) {
     if (count_ >= capacity_ / 4 * 3 && !grow()) {
       return false;
     }
@@ -78,17 +82,19 @@ class TripleMap {
  private:
   struct Entry {
     Key key;
-    SiteId value;
+    Value value;
   };
 
   /// 16 KiB.
   static constexpr std::size_t first_capacity = 1024;
+  /// Slots of four cache lines.
+  static constexpr std::uint32_t neighbours = 16;
 
   static Entry* allocate(std::size_t slots) { return static_cast<Entry*>(system::reserve(slots * sizeof(Entry))); }
 
   void enter(const Entry& entry) {
     std::size_t slot = first_slot(entry.key);
-    while (entries_[slot].value != SiteId::root) {
+    while (entries_[slot].value != Value{}) {
       slot = next(slot);
     }
     entries_[slot] = entry;
@@ -104,7 +110,7 @@ class TripleMap {
     entries_ = larger;
     capacity_ = 2 * slots;
     for (std::size_t slot = 0; slot < slots; ++slot) {
-      if (before[slot].value != SiteId::root) {
+      if (before[slot].value != Value{}) {
         enter(before[slot]);
       }
     }
@@ -115,10 +121,11 @@ class TripleMap {
   std::size_t first_slot(const Key& key) const {
     // Multiplication by odd constants spreads the low bits upwards; the fold brings them back (Fibonacci hashing,
     // Knuth 6.4).
+    const std::uint32_t place = key.place >> place_bits;
     std::uint64_t hash = (std::uint64_t{index_of(key.parent)} << 32) | index_of(key.code);
-    hash = (hash ^ (hash >> 29)) * 0x9e37'79b9'7f4a'7c15U + key.place;
+    hash = (hash ^ (hash >> 29)) * 0x9e37'79b9'7f4a'7c15U + place / neighbours;
     hash = (hash ^ (hash >> 32)) * 0xd6e8'feb8'6659'fd93U;
-    return (hash ^ (hash >> 32)) & (capacity_ - 1);
+    return ((hash ^ (hash >> 32)) * neighbours + place % neighbours) & (capacity_ - 1);
   }
   std::size_t next(std::size_t slot) const { return (slot + 1) & (capacity_ - 1); }
 

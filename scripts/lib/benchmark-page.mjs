@@ -66,14 +66,16 @@ export function timesTable(rows) {
 export function memoryTable(rows) {
   const modes = measuredModes(rows);
   return markdown([
-    ['what is in memory', 'plain Python', ...modes.map((mode) => COLUMNS[mode])],
+    ['what is in memory', 'plain Python', ...modes.map((mode) => COLUMNS[mode]), "Fil's own tables"],
     ...Object.entries(rows).map(([name, row]) => {
       const plain = row.plain?.residentBytes ?? NaN;
       const added = modes.map((mode) => {
         const more = (row[mode]?.residentBytes ?? NaN) - plain;
         return `+${mebibytes(more)} (${((more / plain) * 100).toFixed(0)} %)`;
       });
-      return [name, mebibytes(plain), ...added];
+      const { ownBytes = NaN, trackedBytes = NaN } = row.on ?? {};
+      const tables = `${mebibytes(ownBytes)} (${((ownBytes / trackedBytes) * 100).toFixed(1)} % of what is tracked)`;
+      return [name, mebibytes(plain), ...added, tables];
     }),
   ]);
 }
@@ -124,7 +126,7 @@ export function page({ times, memory, curves, pyperformance }) {
       '## Memory',
       `\`npm run bench -- memory\`. ${when(memory)}`,
       memoryTable(memory.rows),
-      'Resident memory of the process while it holds what the row says, and what a profiler adds to it. memray keeps its events in a file beside it, which does not count here.',
+      'Resident memory of the process while it holds what the row says, and what a profiler adds to it. The last column is what the tracker says of itself at the end of the session, as in reports. memray keeps its events in a file beside it, which does not count here.',
     );
   }
   if (curves !== undefined) {

@@ -18,7 +18,12 @@ export const MODES = /** @type {const} */ (['plain', 'off', 'on', 'old-fil', 'me
 /** Peers are far from 1, so fewer rounds tell enough about them. @param {Mode} mode */
 export const isPeer = (mode) => mode === 'old-fil' || mode === 'memray';
 
-/** @typedef {{ seconds: number, residentBytes: number }} Cost CPU seconds; resident memory with what the workload holds */
+/**
+ * CPU seconds; resident memory with what the workload holds; of ours with tracking, what was tracked at the peak and the tracker's own
+ * tables (0 without).
+ *
+ * @typedef {{ seconds: number, residentBytes: number, trackedBytes: number, ownBytes: number }} Cost
+ */
 
 /**
  * The cost of one workload under one mode.
@@ -32,14 +37,16 @@ export async function measure(mode, workload, python = PYTHON) {
   const args = [MEASURE, mode, workload];
   switch (mode) {
     case 'plain':
-      return lastLine(await collect(python, args));
+      return cost(await collect(python, args));
     case 'off':
-    case 'on':
-      return lastLine(await ours(python, args, mode === 'on'));
+    case 'on': {
+      const { output, trackedBytes, ownBytes } = await ours(python, args, mode === 'on');
+      return { ...cost(output), trackedBytes, ownBytes };
+    }
     case 'old-fil':
-      return lastLine(await collect(path.join(PEERS, 'bin', 'fil-profile'), ['--no-browser', 'python', ...args]));
+      return cost(await collect(path.join(PEERS, 'bin', 'fil-profile'), ['--no-browser', 'python', ...args]));
     case 'memray':
-      return lastLine(await collect(PEER_PYTHON, args));
+      return cost(await collect(PEER_PYTHON, args));
   }
 }
 
@@ -47,10 +54,11 @@ export async function measure(mode, workload, python = PYTHON) {
  * Seconds an event at one point of a curve of curves.py.
  *
  * @param {'plain' | 'on'} mode @param {string} curve @param {number} count
+ * @param {string} [python] another one than .venv's
  */
-export async function measurePoint(mode, curve, count) {
+export async function measurePoint(mode, curve, count, python = PYTHON) {
   const args = [CURVES, mode, curve, String(count)];
-  const output = await (mode === 'on' ? ours(PYTHON, args, true) : collect(PYTHON, args));
+  const output = mode === 'on' ? (await ours(python, args, true)).output : await collect(python, args);
   return Number(lastLine(output).secondsPerEvent);
 }
 
@@ -70,13 +78,13 @@ async function ours(python, args, tracking) {
       [addon.environmentNames.parentPid]: String(process.pid),
       ...(python === PYTHON ? {} : { PYTHONPATH: at() }),
     });
-    const counters = segment.counters();
-    if (tracking !== counters.peakBytes > 0) {
+    const { peakBytes: trackedBytes, ownBytes } = segment.snapshot();
+    if (tracking !== trackedBytes > 0) {
       throw new Failure(
-        `The tracker counted ${counters.peakBytes} bytes with tracking ${tracking ? 'on' : 'off'}: it measured something else.`,
+        `The tracker counted ${trackedBytes} bytes with tracking ${tracking ? 'on' : 'off'}: it measured something else.`,
       );
     }
-    return output;
+    return { output, trackedBytes, ownBytes };
   } finally {
     segment.close();
   }
@@ -84,6 +92,9 @@ async function ours(python, args, tracking) {
 
 /** @param {string} output */
 const lastLine = (output) => JSON.parse(output.trim().split('\n').at(-1) ?? '{}');
+
+/** @param {string} output of measure.py @returns {Cost} */
+const cost = (output) => ({ trackedBytes: 0, ownBytes: 0, ...lastLine(output) });
 
 /**
  * @param {string} command @param {readonly string[]} args
@@ -131,11 +142,13 @@ export async function measureAll(workloads, { modes, rounds, peerRounds, python,
       for (let offset = 0; offset < modes.length; offset += 1) {
         const mode = /** @type {Mode} */ (modes[(round + offset) % modes.length]);
         if (!isPeer(mode) || round < peerRounds) {
-          const cost = await measure(mode, workload, python);
-          const least = row[mode] ?? cost;
+          const measured = await measure(mode, workload, python);
+          const least = row[mode] ?? measured;
           row[mode] = {
-            seconds: Math.min(least.seconds, cost.seconds),
-            residentBytes: Math.min(least.residentBytes, cost.residentBytes),
+            ...measured,
+            seconds: Math.min(least.seconds, measured.seconds),
+            residentBytes: Math.min(least.residentBytes, measured.residentBytes),
+            ownBytes: Math.min(least.ownBytes, measured.ownBytes),
           };
           onMeasured();
         }

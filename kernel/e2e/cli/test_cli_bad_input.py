@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree
 from pathlib import Path
 
@@ -153,3 +154,34 @@ def test_a_directory_with_spaces_and_colons_can_hold_fil_itself(tmp_path):
     done = run([*FIL, "run", "script.py"], tmp_path, PYTHONPATH=str(place))
     assert done.behaviour == (0, b"ran\n", b"")
     assert only_report(tmp_path)["peakBytes"] >= 20_000_000
+
+
+# Pythons into which the tracker can't be loaded, or that tell nothing about themselves.
+
+FIXTURES = Path(__file__).resolve().parents[3] / "build" / "native" / "test"
+
+
+def started_with_python(python, tmp_path):
+    """`fil-profile run script.py`, as if Fil were installed for `python`."""
+    (tmp_path / "script.py").write_text(PROGRAM)
+    command = f"import sys; sys.executable = {str(python)!r}; sys.argv[1:] = ['run', 'script.py']; import runpy; "
+    return run([sys.executable, "-c", command + "runpy.run_module('filprofiler', run_name='__main__')"], tmp_path)
+
+
+def test_a_static_python_is_refused_before_the_program_begins(tmp_path):
+    done = started_with_python(FIXTURES / "fil_static", tmp_path)
+    assert (done.status, done.stdout) == (1, b"")
+    (line,) = done.said
+    assert "fil_static is linked statically" in line
+    assert "Use a dynamically linked CPython" in line
+    assert report_directories(tmp_path) == []
+
+
+def test_a_stripped_python_runs_its_program_and_is_told_why_it_is_not_profiled(tmp_path):
+    stripped = tmp_path / "python3.12"
+    shutil.copy(FIXTURES / "fil_stripped", stripped)
+    done = started_with_python(stripped, tmp_path)
+    assert done.status == 0
+    (reason,) = [line for line in done.said if "exports no Py_Version" in line]
+    assert reason.endswith("The program runs without being profiled.")
+    assert report_directories(tmp_path) == []

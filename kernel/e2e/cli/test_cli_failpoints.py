@@ -3,6 +3,9 @@
 Only with the checked build, which can be made to fail (native/tracker/checks/failpoints.def).
 """
 
+import re
+from pathlib import Path
+
 import pytest
 from programs import plain, profiled, report_directories
 
@@ -51,3 +54,20 @@ def test_a_program_that_is_tracked_in_part_has_its_report(failpoint, tmp_path):
     done = profiled(["script.py"], tmp_path, FIL_FAILPOINTS=failpoint)
     assert done.behaviour == plain(["script.py"], tmp_path).behaviour
     assert len(report_directories(tmp_path)) == 1
+
+
+DEFINITIONS = Path(__file__).resolve().parents[3] / "native" / "tracker" / "checks" / "failpoints.def"
+EVERY = re.findall(r"^FIL_FAILPOINT\((\w+)\)", DEFINITIONS.read_text(), re.MULTILINE)
+# A C library without malloc is none.
+EVERY.remove("missing_function")
+
+
+@pytest.mark.parametrize("failpoint", EVERY)
+def test_a_sampled_job_is_not_disturbed_by_any_failure(failpoint, tmp_path):
+    (tmp_path / "script.py").write_text(PROGRAM)
+    done = profiled(["--sample", "--mean", "1KiB", "script.py"], tmp_path, FIL_FAILPOINTS=failpoint)
+    assert done.behaviour == plain(["script.py"], tmp_path).behaviour
+    assert done.status == 3
+    assert len(done.said) <= 1, done.said
+    # Either a report, or a line that says why there is none.
+    assert len(report_directories(tmp_path)) + len(done.said) == 1

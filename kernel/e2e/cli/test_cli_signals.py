@@ -144,7 +144,7 @@ sys.stdin.read()
 
 def test_a_forked_child_is_killed_by_usr2_as_without_fil(tmp_path):
     program = """
-import os, signal, time
+import os, signal, sys, time
 child = os.fork()
 if child == 0:
     time.sleep(30)
@@ -152,6 +152,7 @@ if child == 0:
 os.kill(child, signal.SIGUSR2)
 print("ready", flush=True)
 print(os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGUSR2)
+sys.stdin.read()
 """
     with started(tmp_path, program) as running:
         assert running.end() == (0, b"True\n", b"")

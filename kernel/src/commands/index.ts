@@ -4,12 +4,14 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { MERGE_RULES } from '../../../schema/report.js';
 import { onSignal } from '../proxy/signals.js';
 import { reasonOf } from '../failure.js';
 import type { DiffOptions } from './diff.js';
 import type { ExportFormat, ExportOptions } from './export.js';
 import { CommandFailure } from './failure.js';
 import type { RecoverOptions } from './recover.js';
+import type { MergeOptions } from './merge.js';
 import type { ReportOptions } from './report.js';
 import { tell, writeOut } from './say.js';
 
@@ -75,6 +77,30 @@ export function addReadingCommands(program: Command): void {
     )
     .action(async (before: string, after: string, options: DiffOptions) => {
       (await import('./diff.js')).runDiff(before, after, options);
+    });
+
+  reading(program, 'merge')
+    .summary('make one report of many')
+    .description(
+      'Merges the reports of many processes or days, call stack by call stack:\n' +
+        '  sum      each at the peak of its own process: what they would hold if all peaks came at one moment, so for processes\n' +
+        '           that ran side by side at least what they held together\n' +
+        '  largest  of each call stack the most that it held at the peak of any of them: for runs on many days\n' +
+        '  mean     the average\n' +
+        'The report says which it is. REPORT can also be a directory with reports, as FIL_PROFILE_OUTPUT is.',
+    )
+    .argument('<report...>', REPORT_ARGUMENT)
+    .addOption(new Option('-r, --rule <rule>', 'what the figures are').choices(MERGE_RULES).default('sum'))
+    .option('-o, --output <directory>', 'where to write the files; made if it does not exist', 'fil-merged')
+    .addHelpText(
+      'after',
+      examples([
+        ['fil-profile merge /reports', 'all workers of a job, side by side'],
+        ['fil-profile merge --rule largest monday/* tuesday/* -o week', 'the worst of each line'],
+      ]),
+    )
+    .action(async (paths: readonly string[], options: MergeOptions) => {
+      (await import('./merge.js')).runMerge(paths, options);
     });
 
   reading(program, 'export')

@@ -59,6 +59,11 @@ interface Reports {
 /** Ends the process itself. */
 export async function launch(options: LaunchOptions): Promise<never> {
   const addon = loadAddon();
+  const problem = addon.whyNotPreloadedInto(options.python);
+  if (problem !== null) {
+    // The program's process finds the pipe closed and ends before the program begins.
+    throw new StartFailure(problem);
+  }
   const state = options.keepState === null ? null : new KeptState(addon, options.keepState, say);
   const segment = state?.segment ?? new addon.Segment(options.segment);
   const tree = options.tree.children ? ProcessTree.make(addon) : null;

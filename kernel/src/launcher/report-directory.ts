@@ -10,10 +10,11 @@ const MOST_TRIES = 1000;
  * Makes it, and those above it. Throws what the system says.
  *
  * @param mode of the directories that are made.
+ * @param suffix of its name.
  */
-export function makeReportDirectory(base: string, now: Date, mode = 0o777): string {
+export function makeReportDirectory(base: string, now: Date, mode = 0o777, suffix = ''): string {
   makeDirectories(resolve(base), mode);
-  const name = join(base, localTime(now));
+  const name = join(base, `${localTime(now)}${suffix}`);
   for (let tries = 1; ; tries++) {
     const path = tries === 1 ? name : `${name}-${tries}`;
     try {

@@ -10,6 +10,7 @@ import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { notesInWords } from '../../../schema/notes.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { intervalInWords } from '../../../schema/sampling.js';
 import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines, processesStatement, untouchedStatement } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
@@ -77,12 +78,13 @@ function table(report: Report): string {
   );
 }
 
-function tableRow({ frame, bytes, mapped }: Line, report: Report): string {
+function tableRow({ frame, bytes, sampledBytes, mapped }: Line, report: Report): string {
   const { name, place } = frameLabel(frame, report.subject);
   const where = [name, place, mappedInWords(mapped)].filter((part) => part !== '').join(', ');
   const right = 'style="text-align: right; white-space: nowrap"';
+  const interval = intervalInWords(bytes, sampledBytes, report.sampling);
   return (
-    `<tr><td ${right}>${formatBytes(bytes)}</td><td ${right}>${escapeUTF8(formatShare(bytes, report.peakBytes))}</td>` +
+    `<tr><td ${right}>${[formatBytes(bytes), escapeUTF8(interval)].join(' ').trimEnd()}</td><td ${right}>${escapeUTF8(formatShare(bytes, report.peakBytes))}</td>` +
     `<td style="text-align: left">${escapeUTF8(where)}</td>` +
     `<td style="text-align: left">${frame.sourceLine && `<code>${escapeUTF8(frame.sourceLine)}</code>`}</td></tr>`
   );

@@ -4,7 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { at } from '../../../schema/columns.js';
-import { MARGIN, NARROWEST, pictureLabel, shorten } from '../../../schema/picture.js';
+import { requestPicture, type RequestPicture } from '../../../schema/failed-request.js';
+import { fitting, MARGIN, NARROWEST, pictureLabel, shorten } from '../../../schema/picture.js';
 import { frameInFull, subjectLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { headline } from '../../../schema/summary.js';
@@ -19,6 +20,8 @@ const WIDTH = 1200;
 const LEVEL = 20;
 const HEADER = 64;
 const FOOTER = 28;
+/** Between the request that failed and what was held. */
+const GAP = 12;
 const LONGEST_HEADLINE = 170;
 
 /** Which way the call stacks are read: from the program's start, or from the lines that allocated. */
@@ -53,7 +56,9 @@ export function* flamegraphSvg(
   const callees = flameFrames(report);
   const tree = direction === 'callees' ? callees : bottomUp(report, callees);
   const deepest = tree.reduce((most, { depth }) => Math.max(most, depth), 0);
-  const height = HEADER + (deepest + 1) * LEVEL + FOOTER;
+  const request = requestPicture(report);
+  const top = HEADER + (request === null ? 0 : (request.boxes.length + 1) * LEVEL + GAP);
+  const height = top + (deepest + 1) * LEVEL + FOOTER;
   const answer = headline(report)[0]?.map(({ text }) => text) ?? [];
   const said = [subjectLabel(report.subject), direction === 'callers' ? 'callers below' : '', answer.join('')];
   const second = said.filter((part) => part !== '').join(' · ');
@@ -64,9 +69,12 @@ export function* flamegraphSvg(
 <rect class="paper" width="100%" height="100%"/>
 <text class="heading" x="${MARGIN}" y="22">${xmlText(title)}</text>
 <text class="soft" x="${MARGIN}" y="42">${xmlText(shorten(second, LONGEST_HEADLINE))}</text>
-<g id="frames">
 `;
-  yield* frames(report, tree);
+  if (request !== null) {
+    yield* requestBoxes(request);
+  }
+  yield `<g id="frames">\n`;
+  yield* frames(report, tree, top);
   yield `</g>
 <text id="details" class="soft" x="${MARGIN}" y="${height - 10}"></text>
 <text id="reset" class="button" x="${WIDTH - MARGIN}" y="42" text-anchor="end" visibility="hidden" tabindex="0" role="button">Reset Zoom</text>
@@ -75,7 +83,21 @@ export function* flamegraphSvg(
 `;
 }
 
-function* frames(report: Report, tree: FlameTree): Generator<string> {
+/** Above what was held, and dashed: the stack of the request that failed. */
+function* requestBoxes({ title, boxes }: RequestPicture): Generator<string> {
+  yield `<g class="request"><text x="${MARGIN}" y="${HEADER + 14}" font-weight="600">${xmlText(title)}</text>\n`;
+  const width = WIDTH - 2 * MARGIN;
+  for (const [nth, { place, sourceLine, asked }] of boxes.entries()) {
+    const y = HEADER + (nth + 1) * LEVEL;
+    const label = shorten(`${place}  ${sourceLine}`.trim(), fitting(width - 6));
+    yield `<g><title>${xmlText(`${place}\n${sourceLine}`.trim())}</title>` +
+      `<rect${asked ? ' class="asked"' : ''} x="${MARGIN}" y="${y}" width="${width}" height="${LEVEL - 2}"/>` +
+      `<text x="${MARGIN + 4}" y="${y + 13}">${xmlText(label)}</text></g>\n`;
+  }
+  yield '</g>\n';
+}
+
+function* frames(report: Report, tree: FlameTree, top: number): Generator<string> {
   const [{ value: whole }] = tree;
   const inner = WIDTH - 2 * MARGIN;
   /** Where the next callee of each frame begins, in parts of the whole. */
@@ -89,7 +111,7 @@ function* frames(report: Report, tree: FlameTree): Generator<string> {
     }
     const width = part * inner;
     const x = MARGIN + left * inner;
-    const y = HEADER + frame.depth * LEVEL;
+    const y = top + frame.depth * LEVEL;
     const words = wordsOf(frame, report);
     yield `<g class="${shade(frame)}" data-x="${places(left, 7)}" data-w="${places(part, 7)}" data-d="${frame.depth}"${width < NARROWEST ? ' display="none"' : ''}>` +
       `<title>${xmlText(words.join('\n'))}</title>` +

@@ -3,6 +3,7 @@
  */
 import type { Report } from '../../../schema/report.js';
 import { frameLabel } from '../../../schema/places.js';
+import { intervalInWords } from '../../../schema/sampling.js';
 import { type Line, headline, mappedInWords, pruningStatement, residentStatement, topLines, processesStatement, untouchedStatement } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
@@ -36,11 +37,12 @@ export function topLinesText(report: Report, most: number): string[] {
   return topLines(report, most).map((line) => cut(textLine(line, report), 2 * LONGEST_LINE));
 }
 
-function textLine({ frame, bytes, mapped }: Line, report: Report): string {
+function textLine({ frame, bytes, sampledBytes, mapped }: Line, report: Report): string {
   const { name, place, source } = frameLabel(frame, report.subject);
   const amount = formatBytes(bytes).padStart(11);
   const share = formatShare(bytes, report.peakBytes).padStart(7);
-  return `${amount} ${share}  ${[name, place, mappedInWords(mapped), source].filter((part) => part !== '').join('  ')}`;
+  const interval = intervalInWords(bytes, sampledBytes, report.sampling).padStart(report.sampling === undefined ? 0 : 8);
+  return `${[amount, share, interval].filter((part) => part !== '').join(' ')}  ${[name, place, mappedInWords(mapped), source].filter((part) => part !== '').join('  ')}`;
 }
 
 /** Cut by characters, never inside a surrogate pair. */

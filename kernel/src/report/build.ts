@@ -8,6 +8,7 @@ import type { Observed } from '../../../schema/observed.js';
 import type { OutOfMemory, OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import {
   type FrameKind,
+  type Job,
   type MemoryLimit,
   type Report,
   type ReportOutcome,
@@ -19,7 +20,7 @@ import { FrameCatalog, OTHER_FRAME } from './frames.js';
 import { notesOf } from './notes.js';
 import { displayableObserved, withoutUnrelatedClues } from './observed.js';
 import { chooseNodes, FOR_NOTEBOOKS, type Limits, showsAll } from './prune.js';
-import { inPreOrder } from './shown-tree.js';
+import { inPreOrder, type Totals } from './shown-tree.js';
 import type { Snapshot } from './snapshot.js';
 import { SourceLines } from './source-lines.js';
 import { displayable } from './text.js';
@@ -42,6 +43,8 @@ export interface ReportContext {
   readonly processes?: Report['processes'];
   /** Why memory ran out; undefined if it did not. */
   readonly outOfMemory: OutOfMemoryCause | undefined;
+  /** Of a job in production; missing of others. */
+  readonly job?: Job;
   readonly startedAt: Date;
   readonly durationSeconds: number;
   readonly timeline: Report['timeline'];
@@ -52,6 +55,7 @@ const LONGEST_TITLE = 200;
 const LONGEST_ARGUMENT = 200;
 const MOST_ARGUMENTS = 50;
 const LONGEST_COMMAND = 500;
+const MOST_LABELS = 50;
 
 /** Everything of a report that no limit changes. */
 type Rest = Omit<Report, 'frames' | 'tree' | 'pruned' | 'outOfMemory'>;
@@ -64,7 +68,7 @@ type Request = NonNullable<OutOfMemory['request']>;
  */
 export class ReportSource {
   readonly #tree: CallTree;
-  readonly #totals: Float64Array;
+  readonly #totals: Totals;
   readonly #otherFrame: number;
   readonly #tableOf: (frames: readonly number[]) => Report['frames'];
   readonly #rest: Rest;
@@ -76,7 +80,7 @@ export class ReportSource {
 
   private constructor(
     tree: CallTree,
-    totals: Float64Array,
+    totals: Totals,
     otherFrame: number,
     tableOf: (frames: readonly number[]) => Report['frames'],
     rest: Rest,
@@ -96,7 +100,11 @@ export class ReportSource {
   static ofSnapshot(snapshot: Snapshot, context: ReportContext): ReportSource {
     const frames = new FrameCatalog(snapshot.codes);
     const { tree, skipped } = shortenStacks(callTreeAtPeak(snapshot, frames));
-    const totals = totalsOf(tree.parent, tree.selfBytes);
+    const totals = {
+      bytes: totalsOf(tree.parent, tree.selfBytes),
+      sampledBytes: tree.sampledBytes === null ? null : totalsOf(tree.parent, tree.sampledBytes),
+    };
+    const { sampling } = snapshot;
     const sources = new SourceLines(context.workingDirectory);
     return new ReportSource(
       tree,
@@ -108,7 +116,7 @@ export class ReportSource {
         title: displayableTitle(context.title),
         subject: displayableSubject(context.subject),
         outcome: context.outcome,
-        peakBytes: at(totals, 0),
+        peakBytes: at(totals.bytes, 0),
         retainedBytes: snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0),
         residentBeforeBytes: context.residentBeforeBytes,
         resident: context.resident,
@@ -116,6 +124,10 @@ export class ReportSource {
         memoryLimit: context.memoryLimit,
         observed: context.observed === undefined ? undefined : displayableObserved(context.observed),
         ...(context.processes === undefined ? {} : { processes: displayableProcesses(context.processes) }),
+        ...(sampling === null
+          ? {}
+          : { sampling: { meanBytes: sampling.meanBytes, exactFromBytes: sampling.exactFromBytes } }),
+        ...(context.job === undefined ? {} : { job: displayableJob(context.job) }),
         startedAt: context.startedAt.toISOString(),
         durationSeconds: Math.max(0, context.durationSeconds),
         timeline: context.timeline,
@@ -157,7 +169,7 @@ export class ReportSource {
   }
 
   #make(limits: Limits): Report {
-    const { isShown, leftOut } = chooseNodes(this.#tree, this.#totals, limits);
+    const { isShown, leftOut } = chooseNodes(this.#tree, this.#totals.bytes, limits);
     const { frame, otherBytes, ...columns } = inPreOrder(this.#tree, this.#totals, isShown, this.#otherFrame);
     const request = this.#outOfMemory?.request ?? null;
     const { used, rows } = rowsOf([...frame, ...(request?.stack ?? [])]);
@@ -211,13 +223,17 @@ export function buildReport(snapshot: Snapshot, context: ReportContext): Report 
 function withoutOther(
   tree: Report['tree'],
   kinds: readonly FrameKind[],
-): { readonly tree: CallTree; readonly totals: Float64Array } {
+): { readonly tree: CallTree; readonly totals: Totals } {
   const count = tree.parent.length;
   const nodeOf = new Int32Array(count);
   const parent = new Int32Array(count);
   const frame = new Int32Array(count);
   const selfBytes = new Float64Array(count);
   const totals = new Float64Array(count);
+  const sampled = tree.sampledBytes === undefined ? null : Float64Array.from(tree.sampledBytes);
+  const sampledBelow = sampled === null ? null : totalsOf(Int32Array.from(tree.parent), sampled);
+  const sampledBytes = sampled === null ? null : new Float64Array(count);
+  const sampledTotals = sampled === null ? null : new Float64Array(count);
   let size = 0;
   for (let row = 0; row < count; row++) {
     const above = row === 0 ? -1 : at(nodeOf, at(tree.parent, row));
@@ -230,6 +246,10 @@ function withoutOther(
     frame[size] = at(tree.frame, row);
     selfBytes[size] = at(tree.selfBytes, row);
     totals[size] = at(tree.totalBytes, row);
+    if (sampled !== null && sampledBelow !== null && sampledBytes !== null && sampledTotals !== null) {
+      sampledBytes[size] = at(sampled, row);
+      sampledTotals[size] = at(sampledBelow, row);
+    }
     nodeOf[row] = size++;
   }
   return {
@@ -238,8 +258,9 @@ function withoutOther(
       parent: parent.subarray(0, size),
       frame: frame.subarray(0, size),
       selfBytes: selfBytes.subarray(0, size),
+      sampledBytes: sampledBytes?.subarray(0, size) ?? null,
     },
-    totals: totals.subarray(0, size),
+    totals: { bytes: totals.subarray(0, size), sampledBytes: sampledTotals?.subarray(0, size) ?? null },
   };
 }
 
@@ -270,6 +291,20 @@ export function displayableProcesses(processes: NonNullable<Report['processes']>
       command: displayable(each.command, LONGEST_COMMAND),
     })),
     untracked: processes.untracked.map((each) => ({ ...each, command: displayable(each.command, LONGEST_COMMAND) })),
+  };
+}
+
+/** Names and labels come from the environment. */
+function displayableJob({ name, host, pid, labels }: Job): Job {
+  return {
+    name: displayable(name, LONGEST_TITLE),
+    host: displayable(host, LONGEST_TITLE),
+    pid,
+    labels: Object.fromEntries(
+      Object.entries(labels)
+        .slice(0, MOST_LABELS)
+        .map(([key, value]) => [displayable(key, LONGEST_TITLE), displayable(value, LONGEST_ARGUMENT)]),
+    ),
   };
 }
 

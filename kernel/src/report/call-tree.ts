@@ -13,6 +13,8 @@ export interface CallTree {
   /** Numbers of the frame catalog. Siblings have different frames. */
   readonly frame: Int32Array;
   readonly selfBytes: Float64Array;
+  /** What of it is estimated from samples; null if all was counted. */
+  readonly sampledBytes: Float64Array | null;
 }
 
 /** Grows a call tree by call stacks, from the root down. */
@@ -20,6 +22,7 @@ class CallTreeBuilder {
   readonly #parent: Int32Array;
   readonly #frame: Int32Array;
   readonly #selfBytes: Float64Array;
+  readonly #sampledBytes: Float64Array | null;
   /**
    * Nodes by parent and frame, with open addressing; 0, the root, which is nobody's child, where there is none. A Map of a million keys
    * takes several times as long.
@@ -28,7 +31,8 @@ class CallTreeBuilder {
   readonly #mask: number;
   #size = 1;
 
-  constructor(largestSize: number) {
+  constructor(largestSize: number, isSampled: boolean) {
+    this.#sampledBytes = isSampled ? new Float64Array(largestSize) : null;
     this.#parent = new Int32Array(largestSize);
     this.#frame = new Int32Array(largestSize);
     this.#selfBytes = new Float64Array(largestSize);
@@ -59,8 +63,12 @@ class CallTreeBuilder {
     }
   }
 
-  add(node: number, bytes: number): void {
+  /** @param sampledBytes what of them is estimated. */
+  add(node: number, bytes: number, sampledBytes: number): void {
     this.#selfBytes[node] = at(this.#selfBytes, node) + bytes;
+    if (this.#sampledBytes !== null) {
+      this.#sampledBytes[node] = at(this.#sampledBytes, node) + sampledBytes;
+    }
   }
 
   tree(): CallTree {
@@ -69,6 +77,7 @@ class CallTreeBuilder {
       parent: this.#parent.subarray(0, this.#size),
       frame: this.#frame.subarray(0, this.#size),
       selfBytes: this.#selfBytes.subarray(0, this.#size),
+      sampledBytes: this.#sampledBytes?.subarray(0, this.#size) ?? null,
     };
   }
 }
@@ -93,9 +102,11 @@ export function callTreeAtPeak(snapshot: Snapshot, frames: FrameCatalog): CallTr
   const self = snapshot.peakSiteBytes.map((bytes) => Math.max(0, bytes));
   const totals = totalsOf(snapshot.parent, self);
   const nodeOfSite = new Int32Array(siteCount);
-  const builder = new CallTreeBuilder(siteCount + 1);
+  const sampled = snapshot.sampling?.peakSiteBytes ?? null;
+  const sampledAt = (site: number): number => (sampled === null ? 0 : Math.max(0, at(sampled, site)));
+  const builder = new CallTreeBuilder(siteCount + 1, sampled !== null);
   if (siteCount > 0 && at(self, 0) > 0) {
-    builder.add(builder.child(0, NO_PYTHON_STACK_FRAME), at(self, 0));
+    builder.add(builder.child(0, NO_PYTHON_STACK_FRAME), at(self, 0), sampledAt(0));
   }
   for (let site = 1; site < siteCount; site++) {
     if (at(totals, site) === 0) {
@@ -109,7 +120,7 @@ export function callTreeAtPeak(snapshot: Snapshot, frames: FrameCatalog): CallTr
       continue;
     }
     const node = builder.child(caller, frames.ofSite(code, at(snapshot.line, site)));
-    builder.add(node, bytes);
+    builder.add(node, bytes, sampledAt(site));
     nodeOfSite[site] = node;
   }
   return builder.tree();
@@ -147,7 +158,9 @@ export function shortenStacks(tree: CallTree): { readonly tree: CallTree; readon
     height[above] = Math.max(at(height, above), at(height, node) + 1);
   }
   const isSkipped = (node: number): boolean => at(depth, node) > OUTER_LEVELS && at(height, node) >= INNER_LEVELS;
-  const builder = new CallTreeBuilder(2 * size);
+  const { sampledBytes } = tree;
+  const sampledAt = (node: number): number => (sampledBytes === null ? 0 : at(sampledBytes, node));
+  const builder = new CallTreeBuilder(2 * size, sampledBytes !== null);
   const nodeOf = new Int32Array(size);
   let skipped = 0;
   for (let node = 1; node < size; node++) {
@@ -155,7 +168,7 @@ export function shortenStacks(tree: CallTree): { readonly tree: CallTree; readon
     const bytes = at(tree.selfBytes, node);
     if (!isSkipped(node)) {
       const kept = builder.child(at(nodeOf, above), at(tree.frame, node));
-      builder.add(kept, bytes);
+      builder.add(kept, bytes, sampledAt(node));
       nodeOf[node] = kept;
       continue;
     }
@@ -163,7 +176,7 @@ export function shortenStacks(tree: CallTree): { readonly tree: CallTree; readon
     const gap = isSkipped(above) ? at(nodeOf, above) : builder.child(at(nodeOf, above), SKIPPED_CALLERS_FRAME);
     nodeOf[node] = gap;
     if (bytes > 0) {
-      builder.add(builder.child(gap, at(tree.frame, node)), bytes);
+      builder.add(builder.child(gap, at(tree.frame, node)), bytes, sampledAt(node));
     }
   }
   return { tree: builder.tree(), skipped };

@@ -148,6 +148,7 @@ export function joinSnapshots(parts: readonly ProcessPart[]): Snapshot {
     currentSiteBytes,
     codes: { filename, qualifiedName, firstLine: Int32Array.from(firstLine), kind },
     failure: null,
+    sampling: null,
     degradations: [...new Set(parts.flatMap(({ snapshot }) => snapshot.degradations))],
     consistent: parts.every(({ snapshot }) => snapshot.consistent),
     mostUntouchedBytes: first?.snapshot.mostUntouchedBytes ?? 0,

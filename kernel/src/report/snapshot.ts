@@ -14,6 +14,7 @@ type Columns = Pick<
   | 'line'
   | 'peakSiteBytes'
   | 'currentSiteBytes'
+  | 'sampling'
   | 'degradations'
   | 'consistent'
   | 'mostUntouchedBytes'

@@ -154,18 +154,33 @@ describe('collapsed stacks', () => {
 
 /** A report in whose frames, command and source lines a text stands. */
 function reportNaming(text: string): Report {
+  const snapshot = snapshotOfColumns({
+    parent: [0, 0, 1],
+    code: [0xffffffff, 0, 1],
+    line: [0, 1, 2],
+    peak: [0, 1000, 2000],
+    filename: ['/c.py', text],
+    qualifiedName: [text, text],
+  });
   return ReportSource.ofSnapshot(
-    snapshotOfColumns({
-      parent: [0, 0, 1],
-      code: [0xffffffff, 0, 1],
-      line: [0, 1, 2],
-      peak: [0, 1000, 2000],
-      filename: ['/c.py', text],
-      qualifiedName: [text, text],
-    }),
+    {
+      ...snapshot,
+      failure: { count: 1, bytes: 2 ** 50, site: 2, thread: 1, atSeconds: 1, refused: false },
+    },
     contextOf({
       title: text,
       subject: { kind: 'program', command: [text] },
+      outOfMemory: {
+        rule: 'failed-allocation',
+        action: 'raised',
+        limitOf: 'machine',
+        limitBytes: 4e9,
+        availableBytes: 3e9,
+        headroomBytes: 1e8,
+        trackedBytes: 3000,
+        residentBytes: 1e8,
+        swappedBytes: 0,
+      },
       cells: new Map([['/c.py', { filename: '/c.py', executionCount: 2, source: text }]]),
     }),
   ).report(FOR_NOTEBOOKS);
@@ -209,7 +224,9 @@ describe('a flamegraph as a file', () => {
       fc.property(fc.array(unit, { maxLength: 12 }), (parts) => {
         const text = parts.join('');
         const svg = all(flamegraphSvg(reportNaming(text), text, 'callees', PARTS.picture));
-        expect(elementsOf(svg).filter(({ name }) => name === 'g')).toHaveLength(4);
+        // The picture's and those of three frames; the request's and those of two.
+        expect(elementsOf(svg).filter(({ name }) => name === 'g')).toHaveLength(7);
+        expect(svg).toContain('Requested, but never held: 1.0 PiB');
         expect(elementsOf(svg).filter(({ name }) => name === 'script')).toHaveLength(1);
       }),
     );

@@ -64,6 +64,7 @@ export function snapshotOfColumns(columns: {
   readonly line: ArrayLike<number>;
   readonly peak: ArrayLike<number>;
   readonly current?: ArrayLike<number>;
+  readonly sampling?: Snapshot['sampling'];
   readonly filename: readonly string[];
   readonly qualifiedName: readonly string[];
   readonly kind?: Snapshot['codes']['kind'];
@@ -81,6 +82,7 @@ export function snapshotOfColumns(columns: {
       kind: columns.kind ?? columns.filename.map(() => 'python' as const),
     },
     failure: null,
+    sampling: columns.sampling ?? null,
     degradations: [],
     consistent: true,
     mostUntouchedBytes: 0,

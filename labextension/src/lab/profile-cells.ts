@@ -89,12 +89,15 @@ async function profile(
   if (panel.content.model?.readOnly === true || !(await kernels.ensure(panel))) {
     return;
   }
-  const { hasLiveView, reportDirectory, cellLimit } = settings;
+  const { hasLiveView, reportDirectory, cellLimit, hasGuard, guardHeadroom } = settings;
   const request = {
     profile: true,
     live: hasLiveView,
     ...(reportDirectory === '' ? {} : { output: reportDirectory }),
     ...(cellLimit === '' ? {} : { limit: cellLimit }),
+    // A reader who has it on does not overrule a server that has it off.
+    ...(hasGuard ? {} : { guard: false }),
+    ...(guardHeadroom === '' ? {} : { headroom: guardHeadroom }),
   } satisfies ProfileRequest;
   const metadata = { [REQUEST_METADATA]: request, recordTiming: panel.content.notebookConfig.recordTiming };
   for (const cell of cells) {

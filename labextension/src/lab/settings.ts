@@ -17,6 +17,10 @@ export class Settings {
   reportDirectory = '';
   /** What a profiled cell may hold, as `4GiB`; empty for all there is. */
   cellLimit = '';
+  /** Whether anything is done before memory runs out. */
+  hasGuard = true;
+  /** What has to be left then, as `500MB`; empty for what the kernel was started with. */
+  guardHeadroom = '';
   readonly #changed = new Signal<this, undefined>(this);
 
   /** Some value is another one now. */
@@ -27,8 +31,8 @@ export class Settings {
   /** Takes over a user's values, now and whenever they change. */
   follow(settings: ISettingRegistry.ISettings): void {
     const take = (): void => {
-      const { units, defaultView, foldLibraries, barsInEditor, liveView, largestReport, reportDirectory, cellLimit } =
-        settings.composite;
+      const { units, defaultView, foldLibraries, barsInEditor, liveView, largestReport } = settings.composite;
+      const { reportDirectory, cellLimit, guard, guardHeadroom } = settings.composite;
       useUnits(units === 'decimal' ? 'decimal' : 'binary');
       this.defaultView = TABS.find((tab) => tab === defaultView) ?? 'flamegraph';
       this.isFolded = foldLibraries !== false;
@@ -36,6 +40,8 @@ export class Settings {
       this.hasLiveView = liveView !== false;
       this.reportDirectory = typeof reportDirectory === 'string' ? reportDirectory.trim() : '';
       this.cellLimit = typeof cellLimit === 'string' ? cellLimit.trim() : '';
+      this.hasGuard = guard !== false;
+      this.guardHeadroom = typeof guardHeadroom === 'string' ? guardHeadroom.trim() : '';
       if (typeof largestReport === 'number') {
         useLargestReport(largestReport);
       }

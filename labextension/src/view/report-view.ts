@@ -1,6 +1,7 @@
 /**
  * A report as its reader sees it: the answer in words, then the pictures and tables. The same in a notebook and in the one-file page.
  */
+import { requestPicture } from '../../../schema/failed-request.js';
 import type { Frame } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { reportText } from '../../../schema/report-text.js';
@@ -12,6 +13,7 @@ import { say } from '../../../schema/words.js';
 import { deltaLevel, peakDelta } from '../../../schema/tree/compare.js';
 import { ofProcess } from '../../../schema/tree/of-process.js';
 import { element } from './dom.js';
+import { requestElement } from './failed-request.js';
 import { headlineElement } from './headline.js';
 import { type OtherReport, PLAIN_HOST, type Tab, TABS, type ViewHost } from './host.js';
 import { processChoice, processTable } from './process-table.js';
@@ -69,6 +71,10 @@ export class ReportView {
     const header = headlineElement(report);
     header.querySelector('.fil-subline')?.append(this.#change);
     const parts: HTMLElement[] = [header];
+    const request = requestPicture(report);
+    if (request !== null) {
+      parts.push(requestElement(request));
+    }
     if (report.peakBytes > 0) {
       this.#fillToolbar();
       this.#showPanel();

@@ -63,7 +63,9 @@ Watcher::Watcher(segment::View view, WatchOptions options, OnEvent on_event)
       available_(options_.root, options_.pid),
       tree_(options_.root, options_.pid),
       program_(options_.pid),
-      known_oom_kills_(available_.oom_kills()) {
+      known_oom_kills_(available_.oom_kills()),
+      headroom_bytes_(options_.headroom_bytes),
+      acts_(options_.acts) {
   // Before the first wake-up nothing is known; an allocation at once must not meet a stale word.
   step();
   // Signals are Node's main thread's.
@@ -80,8 +82,30 @@ Watcher::~Watcher() {
     const std::lock_guard lock(mutex_);
     end_ = true;
   }
-  ended_.notify_all();
+  called_.notify_all();
   thread_.join();
+}
+
+void Watcher::set_action(std::int64_t headroom_bytes, bool acts) {
+  headroom_bytes_.store(headroom_bytes, std::memory_order_relaxed);
+  acts_.store(acts, std::memory_order_relaxed);
+  // The cell that this is for begins at once, and the next look may be a tenth of a second away.
+  const Figures known = latest();
+  if (known.limit_bytes > 0) {
+    admit(known.available_bytes, headroom_of(known.limit_bytes));
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    look_ = true;
+  }
+  called_.notify_all();
+}
+
+/// Publishes the largest single request that memory suffices for.
+void Watcher::admit(std::int64_t available_bytes, std::int64_t headroom) {
+  const bool refuses = acts_.load(std::memory_order_relaxed) && options_.guards;
+  guard_.admissible_bytes.store(refuses ? std::max<std::int64_t>(available_bytes - headroom, 0) : INT64_MAX,
+                                std::memory_order_relaxed);
 }
 
 Figures Watcher::latest() const {
@@ -96,6 +120,8 @@ std::int64_t Watcher::fresh_oom_kills() const {
 }
 
 void Watcher::run() {
+  // By which `npm run bench:memory` finds it.
+  pthread_setname_np(pthread_self(), "fil-memory");
   // On a busy machine an ordinary thread can wait for 50 ms, in which 100 MB fill. Where we may not, we do without.
   sched_param least{};
   least.sched_priority = sched_get_priority_min(SCHED_RR);
@@ -104,7 +130,12 @@ void Watcher::run() {
   }
   std::unique_lock lock(mutex_);
   Clock::duration interval = shortest_interval;
-  while (!ended_.wait_for(lock, interval, [this] { return end_; })) {
+  while (true) {
+    called_.wait_for(lock, interval, [this] { return end_ || look_; });
+    if (end_) {
+      return;
+    }
+    look_ = false;
     lock.unlock();
     wake_ups_.fetch_add(1, std::memory_order_relaxed);
     interval = step();
@@ -128,7 +159,7 @@ Watcher::Clock::duration Watcher::step() {
     told_not_cause_ = false;
     tree_found_ = {};
   }
-  const bool is_near = reading.available_bytes < 4 * headroom_of(reading);
+  const bool is_near = reading.available_bytes < 4 * headroom_of(reading.limit_bytes);
   if (now - tree_found_ >= (is_near || options_.limit_bytes > 0 ? tree_interval_near : tree_interval_far)) {
     tree_found_ = now;
     tree_.find();
@@ -161,7 +192,7 @@ Watcher::Clock::duration Watcher::step() {
   last_reading_ = reading;
   last_resident_bytes_ = resident;
 
-  const std::int64_t headroom = headroom_of(reading);
+  const std::int64_t headroom = headroom_of(reading.limit_bytes);
   Rule rule = Rule::available;
   if (reading.available_bytes >= headroom && swapped_bytes_ > reading.available_bytes) {
     rule = Rule::swap;
@@ -174,12 +205,13 @@ Watcher::Clock::duration Watcher::step() {
     latest_ = figures;
   }
   note(figures, now);
-  const bool guards = options_.acts && options_.guards;
-  guard_.admissible_bytes.store(guards ? std::max<std::int64_t>(reading.available_bytes - headroom, 0) : INT64_MAX,
-                                std::memory_order_relaxed);
+  const bool acts = acts_.load(std::memory_order_relaxed);
+  admit(reading.available_bytes, headroom);
   std::int64_t left = reading.available_bytes - headroom;
-  if (options_.acts && !program_killed_) {
-    if (left < 0 || rule != Rule::available) {
+  if (!program_killed_) {
+    if (!acts) {
+      short_since_ = now;
+    } else if (left < 0 || rule != Rule::available) {
       decide(figures, now);
     } else {
       short_since_ = now;
@@ -188,9 +220,10 @@ Watcher::Clock::duration Watcher::step() {
       }
     }
     const std::int64_t budget = guard_.budget_bytes.load(std::memory_order_relaxed);
-    // Before tracking has begun the figure is the last session's.
+    // A budget is the cell's own wish, and holds whatever else is not to be acted on. Before tracking has begun the
+    // figure is the last session's.
     const bool tracks = view_.header().state.load(std::memory_order_acquire) == segment::State::tracking;
-    if (guards && budget != INT64_MAX && cell_ != 0 && tracks) {
+    if (options_.guards && budget != INT64_MAX && cell_ != 0 && tracks) {
       if (figures.tracked_bytes > budget) {
         decide_budget(figures, budget, now);
       } else if (figures.tracked_bytes < budget / 10 * 9) {
@@ -201,7 +234,9 @@ Watcher::Clock::duration Watcher::step() {
     press(now);
   }
   const double seconds_left = static_cast<double>(std::max<std::int64_t>(left, 0)) / fastest_bytes_per_second;
-  const bool is_between_cells = options_.guards && cell_ == 0;
+  // A budget is set when its cell begins; its first look must not wait.
+  const bool is_between_cells =
+      options_.guards && cell_ == 0 && guard_.budget_bytes.load(std::memory_order_relaxed) == INT64_MAX;
   return std::clamp<Clock::duration>(nanoseconds(static_cast<std::int64_t>(seconds_left * 1e9)), shortest_interval,
                                      is_between_cells ? longest_interval_between_cells : longest_interval);
 }
@@ -230,11 +265,12 @@ void Watcher::look_slowly(const Reading& reading) {
   stalls_ = reading.available_bytes < reading.limit_bytes / 4 && available_.stalled_share().value_or(0) >= stall_limit;
 }
 
-std::int64_t Watcher::headroom_of(const Reading& reading) const {
-  if (options_.headroom_bytes > 0) {
-    return options_.headroom_bytes;
+std::int64_t Watcher::headroom_of(std::int64_t limit_bytes) const {
+  if (const std::int64_t chosen = headroom_bytes_.load(std::memory_order_relaxed); chosen > 0) {
+    // Else a mistyped amount would end whatever begins to grow.
+    return std::min(chosen, limit_bytes / 2);
   }
-  return options_.guards ? default_guard_headroom(reading.limit_bytes) : default_headroom(reading.limit_bytes);
+  return options_.guards ? default_guard_headroom(limit_bytes) : default_headroom(limit_bytes);
 }
 
 Figures Watcher::figures_of(const Reading& reading, Rule rule) const {
@@ -244,7 +280,7 @@ Figures Watcher::figures_of(const Reading& reading, Rule rule) const {
   figures.where = reading.where;
   figures.limit_bytes = reading.limit_bytes;
   figures.available_bytes = reading.available_bytes;
-  figures.headroom_bytes = headroom_of(reading);
+  figures.headroom_bytes = headroom_of(reading.limit_bytes);
   figures.tracked_bytes = view_.header().current_bytes.load(std::memory_order_relaxed);
   figures.resident_bytes = last_resident_bytes_;
   figures.swapped_bytes = swapped_bytes_;

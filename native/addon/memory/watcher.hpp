@@ -73,7 +73,7 @@ struct WatchOptions {
   std::int64_t headroom_bytes = 0;
   /// What the processes may hold together; 0 for no such limit.
   std::int64_t limit_bytes = 0;
-  /// Whether anything is done; without it the watcher only reads.
+  /// Whether anything is done; without it the watcher only reads, but for budgets.
   bool acts = true;
   /// Whether running cells are asked before anything is killed.
   bool guards = false;
@@ -99,6 +99,8 @@ class Watcher {
 
   /// Starts watching. `on_event` is called on the watcher's thread, after the action.
   Watcher(segment::View view, WatchOptions options, OnEvent on_event);
+  /// From the next look on: what must be left, and whether anything is done when it is not.
+  void set_action(std::int64_t headroom_bytes, bool acts);
   /// Ends it; no event comes afterwards.
   ~Watcher();
   Watcher(const Watcher&) = delete;
@@ -124,7 +126,8 @@ class Watcher {
   Clock::duration step();
   void note(const Figures& figures, Clock::time_point now);
   void look_slowly(const Reading& reading);
-  std::int64_t headroom_of(const Reading& reading) const;
+  std::int64_t headroom_of(std::int64_t limit_bytes) const;
+  void admit(std::int64_t available_bytes, std::int64_t headroom);
   Figures figures_of(const Reading& reading, Rule rule) const;
   bool is_cause(const Figures& figures) const;
   void decide(const Figures& figures, Clock::time_point now);
@@ -171,11 +174,15 @@ class Watcher {
   unsigned kills_in_a_row_ = 0;
 
   mutable std::mutex mutex_;
-  std::condition_variable ended_;
+  std::condition_variable called_;
   bool end_ = false;
+  bool look_ = false;
   Figures latest_{};
   std::int64_t known_oom_kills_ = 0;
   std::atomic<std::uint64_t> wake_ups_{0};
+  /// As of the options, until they are changed.
+  std::atomic<std::int64_t> headroom_bytes_;
+  std::atomic<bool> acts_;
   std::thread thread_;
 };
 

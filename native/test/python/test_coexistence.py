@@ -288,3 +288,39 @@ def test_a_child_that_is_forked_while_tracking_ends_it_for_itself_only(run: RunT
     """)
     assert result.output == "0 True"
     assert 3_000_000 <= result.current < 3_100_000
+
+
+def test_a_thread_that_forks_can_end_in_the_child_although_other_threads_came_and_went(run: RunTracked) -> None:
+    # At its end a thread gives back the note of its last call stack, under a lock that the child may inherit locked.
+    result = run("""
+        import os, threading, time
+        def short(): [bytes(600) for _ in range(5)]
+        def forker_has_ended():
+            # The process's first thread stays in the list, as a zombie.
+            return open(f"/proc/self/task/{os.getpid()}/stat").read().rpartition(")")[2].split()[0] == "Z"
+        def exit_alone():
+            deadline = time.monotonic() + 30
+            while not forker_has_ended() and time.monotonic() < deadline:
+                time.sleep(0.001)
+            os._exit(3 if forker_has_ended() else 9)
+        def churn():
+            while not stop:
+                thread = threading.Thread(target=short); thread.start(); thread.join()
+        def fork():
+            for _ in range(100):
+                pid = os.fork()
+                if pid == 0:
+                    threading.Thread(target=exit_alone).start()
+                    return
+                statuses.add(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        stop, statuses = False, set()
+        threads = [threading.Thread(target=churn) for _ in range(3)]
+        tracker.begin([])
+        for thread in threads: thread.start()
+        forker = threading.Thread(target=fork); forker.start(); forker.join()
+        stop = True
+        for thread in threads: thread.join()
+        tracker.end()
+        print(statuses)
+    """)
+    assert result.output == "{3}"

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Run, RunTracked
+from conftest import FIXTURES, REPOSITORY, Run, RunTracked
 
 # A bit of everything: small and large objects, realloc, mappings, threads, deep recursion, code that dies, a fork, two
 # sessions, an exit status.
@@ -107,8 +107,13 @@ SAID_IN_THE_REPORT = {
     "ranges_full": "tracker-memory-exhausted",
     "reserve=9": "tracker-memory-exhausted",
 }
-# In C++: no machine of ours has a block of 32 GiB, and no glibc needs more than the early arena has.
-TESTED_IN_CPP = {"huge_blocks_full", "early_arena_full"}
+# Of sampled sessions.
+REFUSED_SAMPLING = {"map_sampled": "sampler's tables"}
+SAID_OF_SAMPLES = {"sampling_allocator": "small-objects-missing", "sample_table_full": "tracker-memory-exhausted"}
+# By kernel/e2e/cli/test_cli_failpoints.py: they are of jobs that nobody of ours has started.
+TESTED_WITH_JOBS = {"production_segment", "production_recorder"}
+# By tests of their own: in C++, as no machine of ours has a block of 32 GiB; below, as glibc's dlsym() is frugal.
+TESTED_APART = {"huge_blocks_full", "early_arena_full"}
 
 
 @pytest.fixture
@@ -192,7 +197,57 @@ def test_a_failure_that_costs_figures_is_said_in_the_report(run: RunTracked, pyt
 def test_every_failpoint_is_tested() -> None:
     definitions = (REPOSITORY / "native" / "tracker" / "checks" / "failpoints.def").read_text()
     tested = {re.split("[:=]", each)[0] for each in [*BEFORE_MAIN, *REFUSED, *NOTHING_LOST, *SAID_IN_THE_REPORT]}
-    assert set(re.findall(r"^FIL_FAILPOINT\((\w+)\)", definitions, re.MULTILINE)) == tested | TESTED_IN_CPP
+    assert set(re.findall(r"^FIL_FAILPOINT\((\w+)\)", definitions, re.MULTILINE)) == tested | TESTED_APART | {
+        *REFUSED_SAMPLING,
+        *SAID_OF_SAMPLES,
+        *TESTED_WITH_JOBS,
+    }
+
+
+@pytest.mark.parametrize("failpoint", [*REFUSED_SAMPLING, *SAID_OF_SAMPLES])
+def test_a_sampled_session_in_which_something_fails_says_so_and_leaves_the_program_alone(
+    run: RunTracked, python: str, failpoint: str
+) -> None:
+    program = PROGRAM.replace("tracker.end()\nstart()", "")
+    without = subprocess.run(
+        [python, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    result = run(
+        program.replace("tracker.begin([])", "tracker.begin([], 1024)"),
+        preamble="",
+        failpoints=failpoint,
+        environment={"FIL_SAMPLING": "1"},
+    )
+    assert (result.output, result.code) == (without.stdout.rstrip("\n"), 3)
+    assert f"failed {failpoint}" in result.marks
+    if failpoint in REFUSED_SAMPLING:
+        assert REFUSED_SAMPLING[failpoint] in result.errors
+    else:
+        assert SAID_OF_SAMPLES[failpoint] in result.degradations
+
+
+@pytest.mark.parametrize("failpoint", ["", "early_arena_full"])
+def test_a_dlsym_that_allocates_before_there_is_an_allocator_is_served_or_told_that_there_is_none(
+    run: RunTracked, failpoint: str
+) -> None:
+    result = run(
+        """
+        tracker.begin([])
+        kept = bytes(1_000_003)
+        tracker.end()
+        """,
+        environment={"LD_PRELOAD": str(FIXTURES / "libfil_dlsym_fixture.so")},
+        failpoints=failpoint,
+    )
+    assert (result.code, result.errors) == (0, "")
+    assert ("early_block_given" in result.marks) == (failpoint == "")
+    assert ("failed early_arena_full" in result.marks) == (failpoint != "")
+    assert 1_000_036 <= result.current < 1_001_000
 
 
 def test_a_function_that_the_c_library_lacks_fails_as_if_there_were_no_memory(run: RunTracked) -> None:

@@ -100,8 +100,9 @@ def test_a_segment_that_is_gone_is_refused_and_the_program_runs(python: str) -> 
 def test_the_release_build_has_neither_failpoints_nor_invariants_nor_marks() -> None:
     library = (REPOSITORY / "filprofiler" / "_bundle" / "libfil_tracker.so").read_bytes()
     definitions = REPOSITORY / "native" / "tracker" / "checks"
+    # As strings: as parts of symbols they are names of functions.
     names = [
-        name.encode()
+        b"\0" + name.encode() + b"\0"
         for file in ("failpoints.def", "marks.def")
         for name in re.findall(r"^FIL_\w+\((\w+)\)$", (definitions / file).read_text(), re.MULTILINE)
     ]

@@ -2,8 +2,8 @@
 
 #include <stdint.h>
 
+#include "../block_events.hpp"
 #include "../checks/checks.hpp"
-#include "../tracker.hpp"
 #include "interpreter.hpp"
 
 namespace fil::python {
@@ -12,9 +12,14 @@ namespace {
 // Set by probe(): whether a call of PyMem_Malloc passed through us.
 bool probed = false;
 
-Allocator& original_of(void* context) {
-  return *static_cast<Allocator*>(context);
-}
+struct HookedDomain {
+  Domain domain;
+  Allocator original;
+  /// We are somewhere in the chain of this domain's allocators.
+  bool in_chain;
+};
+
+HookedDomain hooked[] = {{Domain::mem, {}, false}, {Domain::object, {}, false}};
 
 /// Whether an allocation that adds `more` bytes may be tried; if not, Python raises MemoryError.
 bool may_try(const Nesting& nesting, std::uint32_t session, std::size_t bytes, std::size_t more, Backed backed) {
@@ -23,9 +28,19 @@ bool may_try(const Nesting& nesting, std::uint32_t session, std::size_t bytes, s
           tracker.admits(nesting, Caller::python_allocator, session, static_cast<std::int64_t>(more), backed));
 }
 
-void* counted_malloc(void* context, std::size_t size) {
+// Functions of their own for each domain, which ignore the context: interpreters with a GIL of their own (3.12 and
+// later) call while another one installs or removes us, and may find the function of one allocator with the context of
+// the other. Both have the same context, the original's, so any mixture works.
+
+template <std::size_t index>
+const Allocator& original_of() {
+  return hooked[index].original;
+}
+
+template <std::size_t index>
+void* counted_malloc(void*, std::size_t size) {
   probed = true;
-  const Allocator& original = original_of(context);
+  const Allocator& original = original_of<index>();
   const std::uint32_t session = session_now();
   const Nesting nesting;
   if (session == 0 || !nesting.is_outermost()) {
@@ -43,8 +58,9 @@ void* counted_malloc(void* context, std::size_t size) {
   return block;
 }
 
-void* counted_calloc(void* context, std::size_t count, std::size_t size) {
-  const Allocator& original = original_of(context);
+template <std::size_t index>
+void* counted_calloc(void*, std::size_t count, std::size_t size) {
+  const Allocator& original = original_of<index>();
   const std::uint32_t session = session_now();
   const Nesting nesting;
   std::size_t bytes = 0;
@@ -63,8 +79,9 @@ void* counted_calloc(void* context, std::size_t count, std::size_t size) {
   return block;
 }
 
-void* counted_realloc(void* context, void* block, std::size_t size) {
-  const Allocator& original = original_of(context);
+template <std::size_t index>
+void* counted_realloc(void*, void* block, std::size_t size) {
+  const Allocator& original = original_of<index>();
   const std::uint32_t session = session_now();
   const Nesting nesting;
   if (session == 0 || !nesting.is_outermost()) {
@@ -88,8 +105,9 @@ void* counted_realloc(void* context, void* block, std::size_t size) {
   return moved;
 }
 
-void counted_free(void* context, void* block) {
-  const Allocator& original = original_of(context);
+template <std::size_t index>
+void counted_free(void*, void* block) {
+  const Allocator& original = original_of<index>();
   const std::uint32_t session = session_now();
   const Nesting nesting;
   if (session != 0 && block != nullptr && nesting.is_outermost()) {
@@ -98,17 +116,13 @@ void counted_free(void* context, void* block) {
   original.free(original.context, block);
 }
 
-struct HookedDomain {
-  Domain domain;
-  Allocator original;
-  /// We are somewhere in the chain of this domain's allocators.
-  bool in_chain;
-};
-
-HookedDomain hooked[] = {{Domain::mem, {}, false}, {Domain::object, {}, false}};
+template <std::size_t index>
+constexpr Allocator functions_for{nullptr, counted_malloc<index>, counted_calloc<index>, counted_realloc<index>,
+                                  counted_free<index>};
+constexpr Allocator functions[] = {functions_for<0>, functions_for<1>};
 
 bool is_ours(const Allocator& allocator) {
-  return allocator.malloc == counted_malloc;
+  return allocator.malloc == functions[0].malloc || allocator.malloc == functions[1].malloc;
 }
 
 /// Whether calls of the mem domain still reach us although another allocator stands first.
@@ -132,8 +146,9 @@ void install_allocator_hooks(const Interpreter& python) {
       continue;
     }
     each.original = current;
-    Allocator ours{&each.original, counted_malloc, counted_calloc, counted_realloc, counted_free};
-    python.api().set_allocator(each.domain, &ours);
+    Allocator hooks = functions[&each - hooked];
+    hooks.context = current.context;
+    python.api().set_allocator(each.domain, &hooks);
     each.in_chain = true;
   }
 }

@@ -125,8 +125,26 @@ void CallStack::release() {
   forget();
 }
 
+SiteId CallStack::enter(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, SiteId caller,
+                        const std::byte* frame, const std::byte* instruction) {
+  if (python.is_transparent(frame)) {
+    return caller;
+  }
+  Recent& recent = recent_at(caller, instruction);
+  if (recent.instruction != instruction || recent.caller != caller) {
+    const std::byte* code = python.code(frame);
+    // Boundary code can stand where other code stood: what it allocates itself, it allocates outside of the stacks.
+    const SiteId site = tree.is_boundary(code)
+                            ? SiteId::root
+                            : tree.site(guard, caller, code, python.offset_in_code(code, instruction));
+    recent = Recent{instruction, caller, site};
+  }
+  return recent.site;
+}
+
 SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
                        const std::byte* leaf, std::uint64_t epoch) {
+  stay_ = 0;
   if (epoch != epoch_) [[unlikely]] {
     pass(fil::Mark::stack_forgotten_as_code_died);
     epoch_ = epoch;

@@ -20,17 +20,14 @@ class CallStack {
   static constexpr std::size_t max_depth = 1U << 18;
 
   /// For `thread`, whose frames the calling thread owns. SiteId::root if it has no frames.
-  SiteId site(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python, const std::byte* thread,
-              std::uint64_t epoch) {
+  [[gnu::always_inline]] SiteId site(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
+                                     const std::byte* thread, std::uint64_t epoch) {
     const std::byte* leaf = python.current_frame(thread);
     // Most allocations are made by the function that made the last one.
     if (epoch == epoch_ && depth_ != 0 && levels_[depth_ - 1].frame == leaf && callers_unchanged(python)) [[likely]] {
-      Level& top = levels_[depth_ - 1];
       const std::byte* instruction = python.instruction(leaf);
-      if (instruction != top.instruction) {
-        const SiteId caller = depth_ == 1 ? SiteId::root : sites_[depth_ - 2];
-        top.instruction = instruction;
-        sites_[depth_ - 1] = enter(guard, tree, python, caller, leaf, instruction);
+      if (instruction != levels_[depth_ - 1].instruction) {
+        move_on(guard, tree, python, leaf, instruction);
       }
       if (++stay_ == worth_a_canary_of_its_own && gil == Gil::held && depth_ > shallow) [[unlikely]] {
         mark_level(python, depth_ - 1);
@@ -38,7 +35,6 @@ class CallStack {
       pass(fil::Mark::stack_unchanged);
       return sites_[depth_ - 1];
     }
-    stay_ = 0;
     return walk(guard, gil, tree, python, leaf, epoch);
   }
 
@@ -109,7 +105,7 @@ class CallStack {
 
   /// Whether all levels but the innermost, whose frame is known to be current, stand where they stood; false also if
   /// that takes a long look, which is for walk() to do.
-  bool callers_unchanged(const Interpreter& python) const {
+  [[gnu::always_inline]] bool callers_unchanged(const Interpreter& python) const {
     const std::size_t stop = mark_count_ != 0 ? marks_[mark_count_ - 1].level : 0;
     if (depth_ - stop > worth_a_canary) [[unlikely]] {
       return false;
@@ -138,29 +134,32 @@ class CallStack {
     return levels * (sizeof(Level) + sizeof(const std::byte*) + sizeof(SiteId)) + most_marks(levels) * sizeof(Mark);
   }
   bool grow();
-  SiteId walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python, const std::byte* leaf,
-              std::uint64_t epoch);
+  [[gnu::noinline]] SiteId walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
+                                const std::byte* leaf, std::uint64_t epoch);
   std::size_t find_level(const std::byte* frame, std::size_t below) const;
   std::size_t verified_levels(const Interpreter& python, std::size_t joined, Gil gil);
-  void mark_level(const Interpreter& python, std::size_t level);
-  /// The site of a frame that stands at `instruction`, called from `caller`.
-  SiteId enter(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, SiteId caller,
-               const std::byte* frame, const std::byte* instruction) {
-    if (python.is_transparent(frame)) {
-      return caller;
-    }
-    const std::size_t place = (reinterpret_cast<std::uintptr_t>(instruction) >> 1) + index_of(caller) * std::size_t{31};
-    Recent& recent = recent_[place & (recent_capacity - 1)];
-    if (recent.instruction != instruction || recent.caller != caller) {
-      const std::byte* code = python.code(frame);
-      // Boundary code can stand where other code stood: what it allocates itself, it allocates outside of the stacks.
-      const SiteId site = tree.is_boundary(code)
-                              ? SiteId::root
-                              : tree.site(guard, caller, code, python.offset_in_code(code, instruction));
-      recent = Recent{instruction, caller, site};
-    }
-    return recent.site;
+  [[gnu::cold, gnu::noinline]] void mark_level(const Interpreter& python, std::size_t level);
+
+  /// The innermost frame stands at another instruction than at the last event.
+  [[gnu::always_inline]] void move_on(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python,
+                                      const std::byte* leaf, const std::byte* instruction) {
+    const SiteId caller = depth_ == 1 ? SiteId::root : sites_[depth_ - 2];
+    levels_[depth_ - 1].instruction = instruction;
+    const Recent& recent = recent_at(caller, instruction);
+    sites_[depth_ - 1] = recent.instruction == instruction && recent.caller == caller
+                             ? recent.site
+                             : enter(guard, tree, python, caller, leaf, instruction);
   }
+  const Recent& recent_at(SiteId caller, const std::byte* instruction) const {
+    const std::size_t place = (reinterpret_cast<std::uintptr_t>(instruction) >> 1) + index_of(caller) * std::size_t{31};
+    return recent_[place & (recent_capacity - 1)];
+  }
+  Recent& recent_at(SiteId caller, const std::byte* instruction) {
+    return const_cast<Recent&>(const_cast<const CallStack*>(this)->recent_at(caller, instruction));
+  }
+  /// The site of a frame that stands at `instruction`, called from `caller`.
+  [[gnu::noinline]] SiteId enter(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, SiteId caller,
+                                 const std::byte* frame, const std::byte* instruction);
 
   /// Of the deaths of code objects that the caches know; after another, their addresses may name others.
   std::uint64_t epoch_ = 0;

@@ -7,14 +7,6 @@ namespace {
 
 constexpr Canary no_canary{nullptr, 0};
 
-// PyObject.ob_type, and PyDictObject.ma_version_tag of 3.11 and 3.12.
-constexpr std::size_t type_offset = 8;
-constexpr std::size_t version_offset = 24;
-
-std::uint64_t version_of(const std::byte* dict) {
-  return *reinterpret_cast<const std::uint64_t*>(dict + version_offset);
-}
-
 bool is_dict(const Interpreter& python, const std::byte* object) {
   return *reinterpret_cast<const std::byte* const*>(object + type_offset) == python.api().dict_type;
 }
@@ -52,11 +44,6 @@ Canary plant_canary(const Interpreter& python, const std::byte* frame) {
     return no_canary;
   }
   return Canary{locals, version_of(locals)};
-}
-
-bool canary_lives(const Interpreter& python, const std::byte* frame, const Canary& canary) {
-  const std::byte* locals = *python.locals_field(frame);
-  return locals == canary.object && (canary.version == 0 || version_of(locals) == canary.version);
 }
 
 }  // namespace fil::python

@@ -23,7 +23,18 @@ struct Canary {
 /// have one. With the GIL held, nested, as it may allocate.
 Canary plant_canary(const Interpreter& python, const std::byte* frame);
 
-/// Whether the frame still has it.
-bool canary_lives(const Interpreter& python, const std::byte* frame, const Canary& canary);
+// PyObject.ob_type, and PyDictObject.ma_version_tag of 3.11 and 3.12.
+inline constexpr std::size_t type_offset = 8;
+inline constexpr std::size_t version_offset = 24;
+
+inline std::uint64_t version_of(const std::byte* dict) {
+  return *reinterpret_cast<const std::uint64_t*>(dict + version_offset);
+}
+
+/// Whether the frame still has it. Inline, as deep stacks ask at every event.
+inline bool canary_lives(const Interpreter& python, const std::byte* frame, const Canary& canary) {
+  const std::byte* locals = *python.locals_field(frame);
+  return locals == canary.object && (canary.version == 0 || version_of(locals) == canary.version);
+}
 
 }  // namespace fil::python

@@ -39,15 +39,12 @@ std::size_t put_utf8(std::uint32_t character, char* to) {
 }
 
 /// For the failpoint: the `number`th field of the layout, from 0, is off by a word.
-[[maybe_unused]] const Layout* with_a_wrong_offset(const Layout& right, unsigned number) {
-  static Layout wrong;
-  wrong = right;
+[[maybe_unused]] void make_an_offset_wrong(Layout& layout, unsigned number) {
   constexpr std::size_t Layout::* fields[] = {&Layout::interpreter, &Layout::current_frame, &Layout::code,
                                               &Layout::previous,    &Layout::instruction,   &Layout::owner,
                                               &Layout::locals,      &Layout::filename,      &Layout::qualified_name,
                                               &Layout::flags,       &Layout::first_line,    &Layout::instructions};
-  wrong.*fields[number % (sizeof(fields) / sizeof(fields[0]))] += sizeof(void*);
-  return &wrong;
+  layout.*fields[number % (sizeof(fields) / sizeof(fields[0]))] += sizeof(void*);
 }
 
 }  // namespace
@@ -123,15 +120,16 @@ const char* Interpreter::find() {
              "This Python 3.%d does not export %s, which Fil needs. Use an unmodified CPython.", minor, missing);
     return sentence_;
   }
-  if (missing == nullptr && api_.is_initialized() != 0) {
+  if (api_.is_initialized() != 0) {
     main_interpreter_ = static_cast<const std::byte*>(api_.interpreter_main());
   }
-  layout_ = layout;
+  layout_ = *layout;
   if constexpr (is_checked_build) {
     if (fails(Failpoint::python_offset)) {
-      layout_ = with_a_wrong_offset(*layout, checks::value_of(Failpoint::python_offset));
+      make_an_offset_wrong(layout_, checks::value_of(Failpoint::python_offset));
     }
   }
+  found_ = true;
   return nullptr;
 }
 
@@ -141,15 +139,15 @@ std::int32_t Interpreter::line_at(const void* code, std::uint32_t offset) const 
 }
 
 std::int32_t Interpreter::first_line(const void* code) const {
-  return *reinterpret_cast<const std::int32_t*>(static_cast<const std::byte*>(code) + layout_->first_line);
+  return *reinterpret_cast<const std::int32_t*>(static_cast<const std::byte*>(code) + layout_.first_line);
 }
 
 std::size_t Interpreter::filename(const void* code, char* to, std::size_t capacity) const {
-  return encode(code, layout_->filename, to, capacity);
+  return encode(code, layout_.filename, to, capacity);
 }
 
 std::size_t Interpreter::qualified_name(const void* code, char* to, std::size_t capacity) const {
-  return encode(code, layout_->qualified_name, to, capacity);
+  return encode(code, layout_.qualified_name, to, capacity);
 }
 
 // By hand: PyUnicode_AsUTF8AndSize allocates and caches its result in the string.

@@ -60,7 +60,7 @@ class Interpreter final : public CodeReader {
   static constexpr char exports_nothing[] =
       "This program exports no Py_Version: it is not CPython 3.11 or later, or it is a stripped or static build. "
       "Use a CPython that exports its C API, as the builds of python.org, Debian, pyenv and conda do.";
-  bool found() const { return layout_ != nullptr; }
+  bool found() const { return found_; }
   /// Whether the interpreter is up; before, nothing else may be asked.
   bool is_initialized() {
     if (found() && main_interpreter_ == nullptr && api_.is_initialized() != 0) {
@@ -70,46 +70,49 @@ class Interpreter final : public CodeReader {
   }
 
   const Api& api() const { return api_; }
-  const Layout& layout() const { return *layout_; }
+  const Layout& layout() const { return layout_; }
 
   // Thread states and frames are addresses. All of these read only what the calling thread owns.
 
   /// The calling thread's state, with or without the GIL; null for threads that Python does not know.
   const std::byte* this_thread() const { return static_cast<const std::byte*>(api_.gil_state_this_thread()); }
-  /// The state of the thread in whose name the calling thread may run Python code; null without a GIL (3.12+).
+  /// The state of the thread in whose name the calling thread may run Python code, or, until 3.11, in whose name some
+  /// thread may; null if there is none.
   const std::byte* running_thread() const { return static_cast<const std::byte*>(api_.thread_state_unchecked()); }
+  /// Whether running_thread() tells of the calling thread, and not of the process.
+  bool running_thread_is_own() const { return layout_.minor >= 12; }
   /// Whether `thread`, whose GIL is held, belongs to the main interpreter; others can have a GIL of their own.
   bool of_main_interpreter(const std::byte* thread) const {
-    return load(thread, layout_->interpreter) == main_interpreter_;
+    return load(thread, layout_.interpreter) == main_interpreter_;
   }
 
   const std::byte* current_frame(const std::byte* thread) const {
-    const std::byte* holder = load(thread, layout_->current_frame);
-    return layout_->c_frame_current == no_c_frame ? holder : load(holder, layout_->c_frame_current);
+    const std::byte* holder = load(thread, layout_.current_frame);
+    return layout_.c_frame_current == no_c_frame ? holder : load(holder, layout_.c_frame_current);
   }
-  const std::byte* previous(const std::byte* frame) const { return load(frame, layout_->previous); }
-  const std::byte* instruction(const std::byte* frame) const { return load(frame, layout_->instruction); }
-  const std::byte* code(const std::byte* frame) const { return untagged(load(frame, layout_->code)); }
+  const std::byte* previous(const std::byte* frame) const { return load(frame, layout_.previous); }
+  const std::byte* instruction(const std::byte* frame) const { return load(frame, layout_.instruction); }
+  const std::byte* code(const std::byte* frame) const { return untagged(load(frame, layout_.code)); }
   static const std::byte* untagged(const std::byte* reference) {
     return reinterpret_cast<const std::byte*>(reinterpret_cast<std::uintptr_t>(reference) & ~reference_tags);
   }
   /// The field of a frame that holds its locals() once somebody has asked for them.
   const std::byte** locals_field(const std::byte* frame) const {
-    return reinterpret_cast<const std::byte**>(const_cast<std::byte*>(frame) + layout_->locals);
+    return reinterpret_cast<const std::byte**>(const_cast<std::byte*>(frame) + layout_.locals);
   }
   /// Whether the frame is that of a plain call of a function: not of a generator, a class body or a module.
   bool is_function_call(const std::byte* frame) const {
     constexpr std::uint8_t owned_by_thread = 0;
     constexpr std::uint32_t co_optimized = 1;
-    return static_cast<std::uint8_t>(frame[layout_->owner]) == owned_by_thread &&
-           (*reinterpret_cast<const std::uint32_t*>(code(frame) + layout_->flags) & co_optimized) != 0;
+    return static_cast<std::uint8_t>(frame[layout_.owner]) == owned_by_thread &&
+           (*reinterpret_cast<const std::uint32_t*>(code(frame) + layout_.flags) & co_optimized) != 0;
   }
   /// Frames that C code owns stand between Python frames since 3.12 and stand for nothing.
   bool is_transparent(const std::byte* frame) const {
-    return static_cast<std::uint8_t>(frame[layout_->owner]) >= first_owner_in_c;
+    return static_cast<std::uint8_t>(frame[layout_.owner]) >= first_owner_in_c;
   }
   std::uint32_t offset_in_code(const std::byte* code, const std::byte* instruction) const {
-    return static_cast<std::uint32_t>(instruction - (code + layout_->instructions));
+    return static_cast<std::uint32_t>(instruction - (code + layout_.instructions));
   }
 
   std::int32_t line_at(const void* code, std::uint32_t offset) const override;
@@ -125,7 +128,9 @@ class Interpreter final : public CodeReader {
   std::size_t encode(const void* code, std::size_t offset, char* to, std::size_t capacity) const;
 
   Api api_{};
-  const Layout* layout_ = nullptr;
+  /// A copy, so that reading a frame takes no detour.
+  Layout layout_{};
+  bool found_ = false;
   const std::byte* main_interpreter_ = nullptr;
   char sentence_[256] = {};
 };

@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { parseReport, type Report } from '../../../schema/report.js';
+import { ReportMerger } from '../../src/report/merge.js';
+import { buildReport, type ReportContext } from '../../src/report/build.js';
+import { snapshotOfColumns } from './snapshots.js';
+
+const producer = { name: 'filprofiler', version: '1', python: '3.12.1' } as const;
+
+const context = (startedAt: string): ReportContext => ({
+  subject: { kind: 'program', command: ['python', 'job.py'] },
+  title: 'nightly',
+  outcome: { kind: 'completed' },
+  cells: new Map(),
+  workingDirectory: '/',
+  residentBeforeBytes: null,
+  resident: null,
+  memoryLimit: null,
+  observed: undefined,
+  outOfMemory: undefined,
+  startedAt: new Date(startedAt),
+  durationSeconds: 60,
+  timeline: { seconds: [], bytes: [] },
+  producer,
+});
+
+/** main (line 1) calls load and compute, each of which holds bytes itself. */
+function reportOf(load: number, compute: number, day: string, sampled?: readonly number[]): Report {
+  const none = 0xffffffff;
+  const snapshot = snapshotOfColumns({
+    parent: [0, 0, 0, 2, 2],
+    code: [none, none, 0, 1, 2],
+    line: [0, 0, 1, 10, 20],
+    peak: [0, 0, 0, load, compute],
+    filename: ['/job.py', '/job.py', '/job.py'],
+    qualifiedName: ['main', 'load', 'compute'],
+    ...(sampled === undefined
+      ? {}
+      : {
+          sampling: {
+            meanBytes: 65_536,
+            exactFromBytes: 32_768,
+            peakSiteBytes: Float64Array.from([0, 0, 0, ...sampled]),
+          },
+        }),
+  });
+  return buildReport(snapshot, context(day));
+}
+
+function merged(rule: 'sum' | 'largest' | 'mean', reports: readonly Report[]): Report {
+  const merger = new ReportMerger(rule);
+  for (const report of reports) {
+    merger.add(report);
+  }
+  return parseReport(structuredClone(merger.report(producer)));
+}
+
+function bytesOf(report: Report): Record<string, number> {
+  return Object.fromEntries(
+    report.tree.frame.map((row, node) => [report.frames.function[row] ?? '', report.tree.totalBytes[node] ?? 0]),
+  );
+}
+
+describe('reports that are merged', () => {
+  const days = [reportOf(100, 1000, '2026-11-02T00:00:00Z'), reportOf(500, 300, '2026-11-01T00:00:00Z')];
+
+  it('add up line by line, and say that peaks need not coincide', () => {
+    const sum = merged('sum', days);
+    expect(bytesOf(sum)).toMatchObject({ main: 1900, load: 600, compute: 1300 });
+    expect(sum.peakBytes).toBe(1900);
+    expect(sum.notes[0]?.text).toContain('sum of 2 reports');
+    expect(sum.title).toBe('nightly, 2 reports');
+  });
+
+  it('show of each line the most of any run', () => {
+    expect(bytesOf(merged('largest', days))).toMatchObject({ main: 1500, load: 500, compute: 1000 });
+  });
+
+  it('show the mean', () => {
+    expect(bytesOf(merged('mean', days))).toMatchObject({ main: 950, load: 300, compute: 650 });
+  });
+
+  it('are told in the order in which they began, with the time from the first to the last', () => {
+    const { merged: of, startedAt, durationSeconds } = merged('sum', days);
+    expect(of?.reports.map(({ peakBytes }) => peakBytes)).toEqual([800, 1100]);
+    expect(startedAt).toBe('2026-11-01T00:00:00.000Z');
+    expect(durationSeconds).toBe(86_400 + 60);
+  });
+
+  it('keep siblings in order, most bytes first', () => {
+    const names = (report: Report): string[] => report.tree.frame.map((row) => report.frames.function[row] ?? '');
+    expect(names(merged('sum', days)).slice(-2)).toEqual(['compute', 'load']);
+  });
+
+  it('keep what of the figures is sampled; the mean of n is n times as sure', () => {
+    const sampled = [
+      reportOf(100, 1000, '2026-11-01T00:00:00Z', [60, 0]),
+      reportOf(300, 200, '2026-11-02T00:00:00Z', [20, 0]),
+    ];
+    expect(merged('sum', sampled).tree.sampledBytes?.reduce((a, b) => a + b)).toBe(80);
+    expect(merged('sum', sampled).sampling?.meanBytes).toBe(65_536);
+    expect(merged('mean', sampled).tree.sampledBytes?.reduce((a, b) => a + b)).toBe(40);
+    expect(merged('mean', sampled).sampling?.meanBytes).toBe(32_768);
+    expect(merged('largest', sampled).tree.sampledBytes?.reduce((a, b) => a + b)).toBe(20);
+  });
+});

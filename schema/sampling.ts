@@ -1,0 +1,72 @@
+/**
+ * How sure the figures of a sampled report are. No DOM and no Node types here.
+ *
+ * One allocated byte in `meanBytes` was sampled, as a Poisson process: what a line holds is its exact part E (large blocks, mappings)
+ * and its sampled part B, of B / meanBytes samples and a variance of meanBytes B. From ten samples on the interval is the normal one,
+ * E + B ± 1.96 sqrt(meanBytes B); with fewer it is that of a Poisson count (Garwood, "Fiducial limits for the Poisson distribution",
+ * Biometrika 28, 1936), whose chi-square quantiles are those of Wilson and Hilferty (PNAS 17, 1931).
+ */
+import type { Report } from './report.js';
+import { formatBytes } from './units.js';
+import { say } from './words.js';
+
+/** Bytes between which the true figure lies, in 95 of 100 cases. */
+export interface Interval {
+  readonly lowBytes: number;
+  readonly highBytes: number;
+}
+
+export const CONFIDENCE = 0.95;
+/** Of the normal distribution, for that confidence. */
+const QUANTILE = 1.959964;
+/** With fewer samples the normal interval is too short. */
+const ENOUGH_SAMPLES = 10;
+/** A line of which nothing was seen holds less than so many times the mean, in 95 of 100 cases: -ln(0.05). */
+const UNSEEN_MEANS = 2.995732;
+
+/** How a report was sampled. */
+export type Sampling = NonNullable<Report['sampling']>;
+
+/**
+ * @param bytes the estimate.
+ * @param sampledBytes what of it stands for more than was seen, 0 to `bytes`.
+ */
+export function intervalOf(bytes: number, sampledBytes: number, { meanBytes }: Sampling): Interval {
+  const exactBytes = bytes - sampledBytes;
+  const samples = sampledBytes / meanBytes;
+  if (samples >= ENOUGH_SAMPLES) {
+    const reach = QUANTILE * Math.sqrt(meanBytes * sampledBytes);
+    return { lowBytes: bytes - reach, highBytes: bytes + reach };
+  }
+  if (sampledBytes === 0) {
+    // Where all that was seen is exact, there can be small blocks that were not.
+    return { lowBytes: bytes, highBytes: bytes + UNSEEN_MEANS * meanBytes };
+  }
+  return {
+    lowBytes: exactBytes + (meanBytes * chiSquare(-QUANTILE, 2 * samples)) / 2,
+    highBytes: exactBytes + (meanBytes * chiSquare(QUANTILE, 2 * samples + 2)) / 2,
+  };
+}
+
+/** The chi-square quantile that belongs to a normal one. */
+function chiSquare(quantile: number, degrees: number): number {
+  const ninth = 2 / (9 * degrees);
+  return degrees * Math.max(0, 1 - ninth + quantile * Math.sqrt(ninth)) ** 3;
+}
+
+/** `± 2.1 %`, or `between 0 B and 190 KiB` where it is wider than half of the figure; empty for a report that is exact. */
+export function intervalInWords(bytes: number, sampledBytes: number, sampling: Sampling | undefined): string {
+  if (sampling === undefined) {
+    return '';
+  }
+  const { lowBytes, highBytes } = intervalOf(bytes, sampledBytes, sampling);
+  const reach = Math.max(highBytes - bytes, bytes - lowBytes);
+  return reach < bytes / 2
+    ? `± ${((100 * reach) / bytes).toPrecision(2)} %`
+    : say('between %1 and %2', formatBytes(lowBytes), formatBytes(highBytes));
+}
+
+/** What of the peak is estimated. */
+export function sampledPeakBytes({ tree }: Report): number {
+  return (tree.sampledBytes ?? []).reduce((sum, bytes) => sum + bytes, 0);
+}
