@@ -211,6 +211,7 @@ def _read(options: argparse.Namespace) -> NoReturn:
         sys.exit(1)
 
 
+_RUN_FLAGS = {"--sample": "sample", "--no-children": "no_children", "--exact-tree": "exact_tree"}
 _RUN_OPTIONS = {
     "--max-peak": "an amount of memory, as in --max-peak 2GiB",
     "--keep-state": "a directory, as in --keep-state /var/tmp/fil",
@@ -231,6 +232,7 @@ def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespa
     while arguments and (arguments[0] in _RUN_FLAGS or arguments[0].partition("=")[0] in _RUN_OPTIONS):
         name, equals, value = arguments.pop(0).partition("=")
         if name in _RUN_FLAGS:
+            samples = samples or name == "--sample"
             setattr(options, _RUN_FLAGS[name], True)
             continue
         if not equals:
@@ -257,6 +259,8 @@ def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespa
         settings["FIL_PROFILE_LABELS"] = ",".join(labels)
     if not samples and settings:
         parser.error("run: --job, --label, --every and --mean are of --sample; add it")
+    if samples and options.exact_tree:
+        parser.error("run: --exact-tree is not for --sample, which follows one process each")
     return settings if samples else None
 
 
