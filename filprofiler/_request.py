@@ -175,15 +175,15 @@ def _request(magic: list[str], *, is_empty: bool) -> Request:
     if is_empty:
         problems.append("there is nothing to profile: the cell is empty.")
     return Request(
-        options.title,
-        options.output,
-        options.quiet,
-        options.live,
-        tuple(problems),
-        is_empty,
-        limit,
-        options.children,
-        options.exact_tree,
+        title=options.title,
+        output_directory=options.output,
+        quiet=options.quiet,
+        live=options.live,
+        problems=tuple(problems),
+        is_empty=is_empty,
+        limit_bytes=limit,
+        children=options.children,
+        exact_tree=options.exact_tree,
     )
 
 
