@@ -3,7 +3,7 @@
  * them, notices their deaths, and tells what all of them held together.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync, statfsSync } from 'node:fs';
+import { rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Processes, TrackedProcess } from '../../schema/processes.js';
@@ -85,14 +85,13 @@ export class ProcessTree {
         if (Buffer.byteLength(directory) > LONGEST_DIRECTORY || bavail * bsize < LEAST_FREE_BYTES) {
           continue;
         }
-        mkdirSync(directory, { mode: 0o700 });
       } catch {
         continue;
       }
       try {
         return new ProcessTree(directory, new addon.ProcessTree(directory, false));
       } catch {
-        rmSync(directory, { recursive: true, force: true });
+        // Its guardian has removed it.
       }
     }
     return null;
@@ -255,11 +254,17 @@ export class ProcessTree {
     };
   }
 
-  /** Ends it: processes that live on go on uncounted, and nothing is left. */
+  /** Ends it: processes that live on go on uncounted, and nothing is left. Never throws. */
   close(): void {
     clearInterval(this.#timer);
-    rmSync(this.directory, { recursive: true, force: true });
-    this.#tree.stop();
+    let removed = true;
+    try {
+      rmSync(this.directory, { recursive: true, force: true });
+    } catch {
+      // A process has joined meanwhile: the guardian tries again once we have ended.
+      removed = false;
+    }
+    this.#tree.stop(removed);
   }
 
   #adoptNew(): void {

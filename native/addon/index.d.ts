@@ -287,9 +287,9 @@ export interface Joint {
 /** The processes that a tracked one starts: they join by a directory, in which each leaves a segment `process.N`. */
 export class ProcessTree {
   /**
-   * Makes the control file. If this process is killed, the directory is removed.
+   * Makes the directory, and the control file in it. If this process is killed, at whatever moment, it is removed.
    *
-   * @param directory for this user only; its name goes to the top process by `environmentNames.treeDirectory`.
+   * @param directory is not there yet; it is made for this user only. Its name goes to the top process by `environmentNames.treeDirectory`.
    * @param exact whether every event is claimed from the joint bytes, and not 64 KiB at a time.
    * @throws {Error} with the system's reason.
    */
@@ -310,8 +310,12 @@ export class ProcessTree {
   forget(number: number): void;
   /** Whether every event is claimed from the joint bytes, in sessions that begin from now on. */
   setExact(exact: boolean): void;
-  /** Whatever outlives the top process goes on uncounted. The directory is the caller's to remove, before. */
-  stop(): void;
+  /**
+   * Whatever outlives the top process goes on uncounted. The directory is the caller's to remove, before.
+   *
+   * @param removed whether it is; if not, it is removed after this process has ended.
+   */
+  stop(removed: boolean): void;
 }
 
 /**

@@ -1,9 +1,13 @@
 #include "tree_edge.hpp"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "guardian.hpp"
@@ -31,8 +35,15 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
 
   explicit ProcessTree(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     guarded(info.Env(), [&] {
-      guardian_ = std::make_unique<Guardian>(info[0].ToString().Utf8Value());
-      control_ = std::make_unique<TreeControl>(info[0].ToString().Utf8Value(), info[1].ToBoolean());
+      const std::string directory = info[0].ToString().Utf8Value();
+      // First: killed at any moment from here on, we leave no directory.
+      guardian_ = std::make_unique<Guardian>(directory);
+      if (mkdir(directory.c_str(), 0700) != 0) {
+        const int error = errno;
+        guardian_->dismiss();
+        throw std::system_error(error, std::generic_category(), "mkdir");
+      }
+      control_ = std::make_unique<TreeControl>(directory, info[1].ToBoolean());
       return info.Env().Undefined();
     });
   }

@@ -86,11 +86,10 @@ bool Tracker::prepare_tables() {
   return true;
 }
 
-/// With tables that are prepared, and no session under way.
+/// With tables that are prepared, a table of blocks that is empty, and no session under way.
 void Tracker::start_session(const ExclusiveGuard& guard, std::uint32_t session) {
   segment::Header& header = view_.header();
   tree_.reset(guard);
-  blocks_.clear(guard);
   mappings_.clear(guard);
   view_.failure().count.store(0, std::memory_order_relaxed);
   ++epoch_;

@@ -90,6 +90,9 @@ bool Tracker::join_with_stacks(std::uint32_t session, const Thread& thread) {
   }
   {
     const ExclusiveGuard guard(exclusive_, Gil::not_held);
+    // Of the session before, which has ended without a word to us. Not after a fork, which has emptied the leaves: to
+    // give each of them back took longer than the fork.
+    blocks_.clear(guard);
     if (!start_in_tree(guard, session)) {
       return false;
     }
