@@ -6,7 +6,9 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,6 +130,58 @@ int run_shell(const char* command) {
   return status;
 }
 
+/// Writes `text` as one word of the shell, and returns where it ends: in quotes, of which it has none then.
+char* write_word(char* to, const char* text) {
+  *to++ = '\'';
+  for (; *text != '\0'; ++text) {
+    if (*text == '\'') {
+      to = stpcpy(to, "'\\''");
+    } else {
+      *to++ = *text;
+    }
+  }
+  *to++ = '\'';
+  *to = '\0';
+  return to;
+}
+/// The most that write_word() writes.
+std::size_t word_bytes(const char* text) {
+  return 4 * strlen(text) + 3;
+}
+
+/// An argument of a program can't be longer (MAX_ARG_STRLEN).
+constexpr std::size_t longest_argument = 128 * 1024;
+
+/// popen(): the C library's own, whose streams are of a kind of their own, starts the shell past our interposers, with
+/// the environment that stands. So the shell gives itself ours, and becomes the one that was asked for.
+FILE* open_shell(const char* command, const char* mode) {
+  return with_environment("/bin/sh", Search::none, environ, [&](char* const* environment) {
+    const char* ours[HandedOn::more_entries] = {};
+    const std::size_t count = HandedOn::own_entries(environment, environ, ours);
+    std::size_t bytes = word_bytes(command) + sizeof("export  ; exec /bin/sh -c --  sh");
+    for (std::size_t i = 0; i < count; ++i) {
+      bytes += word_bytes(ours[i]) + 1;
+    }
+    auto* line = count == 0 || bytes > longest_argument ? nullptr : static_cast<char*>(real.malloc(bytes));
+    if (line == nullptr) {
+      return real.popen(command, mode);
+    }
+    char* end = stpcpy(line, "export");
+    for (std::size_t i = 0; i < count; ++i) {
+      *end++ = ' ';
+      end = write_word(end, ours[i]);
+    }
+    end = write_word(stpcpy(end, "; exec /bin/sh -c -- "), command);
+    // By which the shell calls itself.
+    stpcpy(end, " sh");
+    FILE* stream = real.popen(line, mode);
+    const int saved_errno = errno;
+    real.free(line);
+    errno = saved_errno;
+    return stream;
+  });
+}
+
 }  // namespace
 }  // namespace fil
 
@@ -206,6 +260,11 @@ FIL_EXPORT int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file
 FIL_EXPORT int system(const char* command) {
   return command == nullptr || fil::tracker.tree_directory()[0] == '\0' ? real.system(command)
                                                                         : fil::run_shell(command);
+}
+
+FIL_EXPORT FILE* popen(const char* command, const char* mode) {
+  return command == nullptr || fil::tracker.tree_directory()[0] == '\0' ? real.popen(command, mode)
+                                                                        : fil::open_shell(command, mode);
 }
 
 FIL_EXPORT [[noreturn]] void _exit(int status) {

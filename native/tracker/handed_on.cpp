@@ -168,6 +168,17 @@ void name_of_descriptor(int descriptor, char (&to)[32]) {
   snprintf(to, sizeof(to), "/proc/self/fd/%d", descriptor);
 }
 
+std::size_t HandedOn::own_entries(char* const* prepared, char* const* before, const char* (&to)[more_entries]) {
+  std::size_t count = 0;
+  for (std::size_t i = 0; prepared != before && prepared[i] != nullptr && count < more_entries; ++i) {
+    if (value_of(prepared[i], environment::preload) != nullptr ||
+        value_of(prepared[i], environment::tree_directory) != nullptr) {
+      to[count++] = prepared[i];
+    }
+  }
+  return count;
+}
+
 std::size_t HandedOn::entries_of(char* const* environment) {
   std::size_t count = 0;
   while (environment != nullptr && environment[count] != nullptr) {

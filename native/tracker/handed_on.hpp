@@ -30,6 +30,9 @@ class HandedOn {
   /// @param entries room for those of `environment`, `more_entries` and a null.
   char* const* prepare(const char* tree, const char* file, Search search, char* const* environment, char** entries);
 
+  /// Those of what prepare() returned that are ours; none if it returned what was there `before`.
+  static std::size_t own_entries(char* const* prepared, char* const* before, const char* (&to)[more_entries]);
+
  private:
   char preload_[2 * PATH_MAX];
   char tree_[PATH_MAX];

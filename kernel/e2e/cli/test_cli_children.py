@@ -117,6 +117,37 @@ def test_a_python_that_the_program_executes_is_in_the_report(tmp_path: Path, sta
     assert max(process["peakBytes"] for process in executed) >= 30 * MB
 
 
+POPEN = r"""
+import ctypes, sys
+libc = ctypes.CDLL(None)
+libc.popen.restype = ctypes.c_void_p
+libc.popen.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+libc.pclose.argtypes = [ctypes.c_void_p]
+libc.fgets.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p]
+libc.fgets.restype = ctypes.c_void_p
+for command in [
+    "echo 'a b' \"$0\" it\\'s \"$LD_PRELOAD\"; exit 3",
+    f"'{sys.executable}' -c 'held = bytearray(30000000); print(len(held))'",
+    "nonesuch 2>&1",
+]:
+    stream = libc.popen(command.encode(), b"r")
+    line = ctypes.create_string_buffer(4096)
+    while libc.fgets(line, 4096, stream):
+        print(line.value.decode(), end="")
+    print(libc.pclose(stream))
+"""
+
+
+def test_what_c_code_starts_by_popen_is_in_the_report_and_runs_as_it_would(tmp_path: Path) -> None:
+    write(tmp_path, "parent.py", POPEN)
+    alone = plain(["parent.py"], tmp_path)
+    done = profiled(["parent.py"], tmp_path)
+    assert done.behaviour == alone.behaviour
+    assert done.stdout.startswith(b"a b sh it's")
+    executed = [process for process in processes(only_report(tmp_path)) if process["hasStacks"]]
+    assert max(process["peakBytes"] for process in executed) >= 30 * MB
+
+
 def test_another_program_is_one_frame_and_its_memory_is_what_it_uses(tmp_path: Path) -> None:
     (tmp_path / "lines").write_bytes(b"".join(b"%d\n" % (n * 7919 % 1_000_003) for n in range(1_000_000)))
     write(tmp_path, "parent.py", "import subprocess\nsubprocess.run(['sort', 'lines', '-o', 'sorted'], check=True)\n")
