@@ -93,8 +93,8 @@ class Ledger {
     const std::int64_t total = header_->current_bytes.load(std::memory_order_relaxed) + delta;
     const std::int64_t claimed = member_->claimed.load(std::memory_order_relaxed);
     const bool is_claimed = total <= claimed && total >= claimed - 2 * credit_;
-    if (is_claimed &&
-        tree::joint_peak(control->joint) == member_->seen_peak.load(std::memory_order_relaxed)) [[likely]] {
+    if (is_claimed && tree::joint_peak(control->joint) == member_->seen_peak.load(std::memory_order_relaxed))
+        [[likely]] {
       return 0;
     }
     return claim(total);
