@@ -171,12 +171,18 @@ export function answer(report: Report): Phrase[][] {
   }
   return [
     [
-      { kind: 'strong', text: say('Peak %1', formatBytes(report.peakBytes)) },
+      { kind: 'strong', text: peakInWords(report) },
       ...intervalOfPeak(report),
       { kind: 'plain', text: parts },
     ],
     ...dominantLineInWords(report),
   ];
+}
+
+function peakInWords({ peakBytes, cluster }: Report): string {
+  return cluster === undefined
+    ? say('Peak %1', formatBytes(peakBytes))
+    : say('Peaks of all workers %1', formatBytes(peakBytes));
 }
 
 /** How sure the peak of a sampled report is. */
@@ -340,8 +346,9 @@ export function untouchedStatement({ untouchedBytes }: Report): string | null {
 }
 
 /** What the peak of several processes means; null if it was one. */
-export function processesStatement({ processes }: Report): string | null {
-  if (processes === undefined) {
+export function processesStatement({ processes, cluster }: Report): string | null {
+  // Of a cluster its notes tell.
+  if (processes === undefined || cluster !== undefined) {
     return null;
   }
   const { tracked, small, untracked, refused, boundBytes } = processes;

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../shared/environment.hpp"
 #include "errno_kept.hpp"
 #include "system.hpp"
 
@@ -82,8 +83,15 @@ bool TreeLink::attach(const char* directory) {
   system::close_descriptor(descriptor);
   if (mapped) {
     strcpy(directory_, directory);
+    stands_by_ = false;
   }
   return mapped;
+}
+
+void TreeLink::stand_by() {
+  detach();
+  strcpy(directory_, environment::standing_by);
+  stands_by_ = true;
 }
 
 void TreeLink::detach() {

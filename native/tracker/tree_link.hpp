@@ -22,8 +22,11 @@ class TreeLink {
   /// Maps the control page. False, and nothing has changed, if the directory is not there, not this user's, or of
   /// another version of Fil.
   bool attach(const char* directory);
-  bool attached() const { return directory_[0] != '\0'; }
+  bool attached() const { return directory_[0] != '\0' && !stands_by_; }
+  /// Of a process that stands by environment::standing_by, as what it executes is to stand by too.
   const char* directory() const { return directory_; }
+  /// From now on the process is in no tree, and ready to be attached to one.
+  void stand_by();
 
   /// Makes a segment for this process. Its base is null if there is no room for it: the tree is told.
   segment::View open_segment(tree::Origin origin, bool has_stacks);
@@ -35,6 +38,7 @@ class TreeLink {
   segment::View refused();
 
   char directory_[tree::longest_directory] = {};
+  bool stands_by_ = false;
 };
 
 /// Fills in who this process is.

@@ -22,7 +22,7 @@ interface Moment {
  * and ends with what was kept.
  */
 export function moments(report: Report): { readonly all: readonly Moment[]; readonly peak: Moment | null } {
-  const { timeline, durationSeconds, peakBytes, retainedBytes } = report;
+  const { timeline, durationSeconds, peakBytes, retainedBytes, cluster } = report;
   const samples = timeline.seconds.map((seconds, row): Moment => ({
     // The last one may be taken a moment after the end.
     seconds: Math.min(seconds, durationSeconds),
@@ -35,7 +35,8 @@ export function moments(report: Report): { readonly all: readonly Moment[]; read
   if (highest === undefined) {
     return { all: [], peak: null };
   }
-  const peak: Moment = { seconds: highest.seconds, bytes: peakBytes };
+  // The workers of a cluster have their peaks at different moments.
+  const peak: Moment = cluster === undefined ? { seconds: highest.seconds, bytes: peakBytes } : highest;
   const all = samples.map((sample) => (sample === highest ? peak : sample));
   if ((all[0]?.seconds ?? 0) > 0) {
     all.unshift({ seconds: 0, bytes: 0 });
