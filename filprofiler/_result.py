@@ -191,7 +191,8 @@ class ProfileResult:
 def _frame_name(kind: str, file: str, line: int, function: str) -> str:
     if kind == "python":
         return f"{file}:{line} ({function})"
-    return f"[{kind}]" if not file else f"[{kind}] {file}"
+    what = function if kind in ("process", "task") else file
+    return f"[{kind}] {what}".rstrip() if what else f"[{kind}]"
 
 
 def _client() -> "ControlClient | NodeTask":

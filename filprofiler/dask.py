@@ -209,6 +209,7 @@ class ClusterProfile:
             msg = f"no worker of the cluster can be profiled: {reasons}. To have them profiled: {HOW_TO_PRELOAD}"
             raise ProfilingError(msg)
         self._plugin: str | None = None
+        self._needs_nannies = False
         self._heartbeat = _Heartbeat(client, self._name)
         try:
             self._begin(able)
@@ -253,9 +254,7 @@ class ClusterProfile:
         finally:
             self._end_on_workers()
         lost = [
-            Missing(
-                worker=f"all workers on {host}", reason=problems.get(machine, "nobody there could be asked at the end")
-            )
+            Missing(worker=f"workers on {host}", reason="; ".join(problems) or "nobody there could be asked at the end")
             for machine, host in self._machines.items()
             if machine not in found
         ]
@@ -273,28 +272,51 @@ class ClusterProfile:
             output_directory=self._output_directory,
         )
 
-    def _collect(self) -> tuple[dict[str, bytes], dict[str, str]]:
-        """What was found on each machine, and what went wrong there."""
+    def abandon(self) -> None:
+        """Ends it without a report."""
+        self._heartbeat.stop()
+        self._end_on_workers()
+
+    def _collect(self) -> tuple[dict[str, bytes], list[str]]:
+        """What was found on each machine, and what went wrong anywhere."""
         found: dict[str, bytes] = {}
-        problems: dict[str, str] = {}
-        # Where no worker lives any more, its nanny may.
-        for nanny in (False, True):
+        problems: list[str] = []
+        # Where no worker lives any more its nanny may, or we are on the same machine.
+        for ask in (
+            lambda: self._ask_all(_collect),
+            self._ask_nannies,
+            self._ask_here,
+        ):
             if self._machines.keys() <= found.keys():
                 break
-            answers = self._ask_all(_collect, nanny=nanny)
-            for address, answer in answers.items():
+            for answer in ask().values():
                 if isinstance(answer, BaseException):
-                    problems[address] = _reason(answer)
+                    problems.append(_reason(answer))
                 elif answer is not None:
                     machine, data = answer
                     found[machine] = data
         return found, problems
 
+    def _ask_nannies(self) -> dict[str, Any]:
+        self._needs_nannies = True
+        return self._ask_all(_collect, nanny=True)
+
+    def _ask_here(self) -> dict[str, Any]:
+        try:
+            return {"client": _collect(self._name)}
+        except ProfilingError as error:
+            return {"client": error}
+
     def _end_on_workers(self) -> None:
-        if self._plugin is not None:
+        if self._plugin is None:
+            self._ask_all(_leave)
+        else:
             with contextlib.suppress(Exception):
                 self._client.unregister_worker_plugin(self._plugin)
-        self._ask_all(_leave)
+        if self._needs_nannies:
+            self._ask_all(_leave, nanny=True)
+        # If this is the workers' machine.
+        _leave(self._name)
 
     def _ask_all(self, function: Callable[[str], object], *, nanny: bool = False) -> dict[str, Any]:
         try:
@@ -483,7 +505,8 @@ def _examine(client: Client) -> tuple[list[str], list[Missing]]:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "filprofiler":
+    # Dask sends what a worker could not unpickle as the text of the exception.
+    if "ModuleNotFoundError" in repr(error) and "filprofiler" in str(error):
         return f"its Python has no filprofiler: pip install filprofiler=={workers.version()}"
     if isinstance(error, ProfilingError):
         return str(error)

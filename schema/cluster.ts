@@ -18,6 +18,8 @@ export const Cluster = z.object({
       boundBytes: bytes,
     }),
   ),
+  /** Whether the client's own process is among the processes. */
+  hasClient: z.boolean(),
   /** Workers that ended without a word, as those that are killed at their memory limit. */
   deaths: z.array(
     z.object({

@@ -53,7 +53,7 @@ export function noteText(code: ReportNote['code'], { outcome, sampling, merged, 
     case 'merged':
       return meaningOfMerged(merged?.rule ?? 'sum', merged?.reports.length ?? 0);
     case 'cluster':
-      return meaningOfCluster(cluster?.machines ?? []);
+      return meaningOfCluster(cluster?.machines ?? [], cluster?.hasClient ?? false);
     case 'workers-died':
       return (cluster?.deaths ?? []).map(deathInWords).join(' ');
     case 'workers-missing':
@@ -89,7 +89,7 @@ function meaningOfMerged(rule: MergeRule, count: number): string {
 /** More are not named one by one. */
 const MOST_NAMED = 10;
 
-function meaningOfCluster(machines: Cluster['machines']): string {
+function meaningOfCluster(machines: Cluster['machines'], hasClient: boolean): string {
   const workers = machines.reduce((sum, machine) => sum + machine.workers, 0);
   const each = machines.slice(0, MOST_NAMED).map(({ host, peakBytes, boundBytes, workers: count }) =>
     say(
@@ -102,7 +102,9 @@ function meaningOfCluster(machines: Cluster['machines']): string {
   );
   return [
     say(
-      'This is the sum of %1 workers, each at its own peak: an upper bound of what the cluster held at one moment.',
+      hasClient
+        ? 'This is the sum of %1 workers and the client, each at its own peak: an upper bound of what they held at one moment.'
+        : 'This is the sum of %1 workers, each at its own peak: an upper bound of what the cluster held at one moment.',
       workers,
     ),
     ...each,

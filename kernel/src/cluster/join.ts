@@ -74,7 +74,7 @@ export function joinMachines(machines: readonly MachineReport[], context: Cluste
   });
   tracked.sort((a, b) => b.peakBytes - a.peakBytes);
   const merged = merger.report(context.producer);
-  const cluster = clusterOf(machines, context.missing, isOneHost, start);
+  const cluster = clusterOf(machines, context, isOneHost, start);
   const { outcome } = context;
   const codes: ReportNote['code'][] = [
     ...(cluster.deaths.length > 0 ? (['workers-died'] as const) : []),
@@ -161,11 +161,12 @@ function startOf({ startedAt, clockOffsetSeconds }: MachineReport): number {
 
 function clusterOf(
   machines: readonly MachineReport[],
-  missing: Cluster['missing'],
+  { missing, client }: ClusterContext,
   isOneHost: boolean,
   start: number,
 ): Cluster {
   return {
+    hasClient: client !== null,
     machines: machines.map(({ host, processes, peakBytes, boundBytes }) => ({
       host: displayable(host, LONGEST_NAME),
       workers: processes.filter(({ isWorker }) => isWorker).length,
