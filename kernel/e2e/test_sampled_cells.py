@@ -105,7 +105,7 @@ def test_a_profiled_cell_stays_exact(sampling: Kernel) -> None:
     [
         "%filprofile held = bytearray(5_000_000)",
         "%%time\n%%filprofile\nheld = bytearray(5_000_000)",
-        "import filprofiler\nwith filprofiler.profile():\n    held = bytearray(5_000_000)",
+        "from filprofiler import api\nwith api.tracking():\n    held = bytearray(5_000_000)",
     ],
 )
 def test_samples_give_way_to_a_profile_inside_of_the_cell(sampling: Kernel, code: str) -> None:
