@@ -137,9 +137,7 @@ class CellEvents:
         cell_id = info.cell_id
         if self._profiler.samples and cell_id is not None and info.raw_cell.strip():
             number = self._number(info)
-            self._hang_in(
-                _Cell(info, number, None, lambda: self._profiler.begin_sampled(number, cell_id, _RUN_CELL))
-            )
+            self._hang_in(_Cell(info, number, None, lambda: self._profiler.begin_sampled(number, cell_id, _RUN_CELL)))
 
     def _number(self, info: ExecutionInfo) -> int | None:
         # The counter has been raised already for a cell that gets a number.

@@ -197,7 +197,7 @@ def _taken(profile: Profile) -> bool:
 
 
 def _give_way() -> None:
-    for profile in list(_sampling):
+    for profile in _sampling:
         profile.give_up_sampled()
 
 

@@ -1,11 +1,12 @@
-"""While a front end shows what cells held, cells that nobody profiles are sampled; a comm tells it, and no output does."""
+"""While a front end shows what cells held, cells that nobody profiles are sampled: a comm tells it, no output does."""
 
 import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import TIMEOUT, Kernel, Report, Result, started
+from harness import TIMEOUT, Kernel, Report, Result
 
 SAMPLED_CELLS = "filprofiler.sampled-cells"
 ALLOCATE = "data = [bytearray(1_000_000) for _ in range(40)]"
@@ -36,7 +37,7 @@ def run(kernel: Kernel, code: str, *, cell_id: str | None = "abc", **options: An
     return result
 
 
-def sampled(kernel: Kernel, result: Result) -> dict[str, Any] | None:
+def sampled(kernel: Kernel, result: Result) -> dict[str, Any]:
     """What the comm tells about a cell: soon after its end, or before."""
     found = result.contents("comm_msg")
     # The next request passes behind it.
@@ -57,10 +58,10 @@ def report_of(kernel: Kernel, result: Result) -> Report:
 
 
 @pytest.fixture
-def sampling() -> Any:
-    with started() as kernel:
-        tell(kernel, "comm_open")
-        yield kernel
+def sampling(kernel: Kernel) -> Iterator[Kernel]:
+    tell(kernel, "comm_open")
+    yield kernel
+    tell(kernel, "comm_close")
 
 
 def test_nothing_is_said_where_no_front_end_asks(kernel: Kernel) -> None:
@@ -148,8 +149,9 @@ def test_input_is_asked_for_as_ever(sampling: Kernel) -> None:
     assert result.value == "'Ada'"
 
 
-def test_a_kernel_that_dies_tells_what_its_cell_held_and_shows_no_report(sampling: Kernel) -> None:
-    client = sampling.client
+def test_a_kernel_that_dies_tells_what_its_cell_held_and_shows_no_report(own_kernel: Kernel) -> None:
+    tell(own_kernel, "comm_open")
+    client = own_kernel.client
     code = f"import os, signal\n{ALLOCATE}\nos.kill(os.getpid(), signal.SIGKILL)"
     message = client.session.msg("execute_request", {"code": code, "silent": False}, metadata={"cellId": "abc"})
     client.shell_channel.send(message)
