@@ -128,7 +128,10 @@ export class SampledCells {
     layout.addWidget(badge);
     // It runs again, or its outputs were cleared.
     const onState = (_: unknown, { name, newValue }: { name: string; newValue: unknown }): void => {
-      if (name === 'executionCount' && newValue === null) {
+      if (
+        (name === 'executionState' && newValue === 'running') ||
+        (name === 'executionCount' && typeof newValue !== 'number')
+      ) {
         this.#remove(cell);
       }
     };
