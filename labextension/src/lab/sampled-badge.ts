@@ -12,9 +12,9 @@ import { unpackReport } from '../view/unpack.js';
 
 export interface BadgeActions {
   /** Runs the cell again, counting every allocation. */
-  exact(): void;
+  readonly exact: () => void;
   /** Stores the report in the notebook, as an output of the cell. */
-  keep(): void;
+  readonly keep: () => void;
 }
 
 type Bundle = SampledCell['bundle'];
