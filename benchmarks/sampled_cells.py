@@ -17,7 +17,7 @@ EMPTY_CELLS = 40
 CELLS = {
     "objects": "held = [[n, str(n)] for n in range(400_000)]\ndel held",
     "calls": "def f(n):\n    return n + 1\nfor n in range(4_000_000):\n    f(n)",
-    "json": "import json\nfor _ in range(60):\n    json.loads(json.dumps([{'a': n, 'b': str(n)} for n in range(5000)]))",
+    "json": "import json\nfor _ in range(60): json.loads(json.dumps([{'a': n, 'b': str(n)} for n in range(5000)]))",
     "arrays": "import numpy as np\nfor _ in range(60_000):\n    np.ones(500) * 2.0",
 }
 CPU = "import time, gc\ngc.collect()\ntime.process_time()"
