@@ -1,6 +1,6 @@
 """What it costs to sample every cell: the same cells on one kernel, sampled and not, in turns. Prints ratios.
 
-Run: .venv/bin/python benchmarks/sampled_cells.py [ROUNDS]
+`npm run bench:sampled-cells -- ROUNDS` starts it.
 """
 
 import statistics
