@@ -18,7 +18,7 @@ import {
   updateConnectionFile,
   writeChildConnectionFile,
 } from './connection.js';
-import { exitCodeOf } from './last-words.js';
+import { exitCodeOf, outcomeOf } from './last-words.js';
 import { diesWithParent } from './parent.js';
 import { choosePrivateDirectory, makePrivateDirectory, removePrivateDirectory } from './private-directory.js';
 import { RunningCells } from './running-cells.js';
@@ -97,6 +97,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     { Session },
     { LiveView },
     { lastMessages, toRunningCells },
+    { sampledCellMessage },
     { VERSION },
     { IdleMemory },
   ] = await Promise.all([
@@ -105,6 +106,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     import('../session.js'),
     import('./live-view.js'),
     import('./post-mortem.js'),
+    import('./sampled-cell.js'),
     import('../version.js'),
     import('./idle-memory.js'),
   ]);
@@ -117,7 +119,16 @@ export async function runKernel(options: KernelOptions): Promise<number> {
       `Out of memory: ${reasonInWords(cause, null)} It was process ${victim}, which this notebook has started: ${command}\n`,
     );
   });
-  const session = new Session({ segment, pid, version: VERSION, memory: matters, state });
+  const session = new Session({
+    segment,
+    pid,
+    version: VERSION,
+    memory: matters,
+    state,
+    sampled: (cell, output) => {
+      channels.publish(sampledCellMessage(signer, cell, output));
+    },
+  });
   const memory = new IdleMemory(addon);
   const channels = new Channels({
     client,
@@ -166,6 +177,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   });
   matters.stop();
   live.reporting();
+  await session.endSampled(outcomeOf(status));
   const messages = await lastMessages(status, session, cells, signer, outOfMemory);
   live.follow();
   for (const message of messages) {
