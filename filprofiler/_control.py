@@ -15,7 +15,7 @@ import zmq
 
 from filprofiler import _tracker
 
-CONTROL_VERSION = 4
+CONTROL_VERSION = 5
 """That of schema/control.ts; the proxy refuses another."""
 
 _sibling_ids = itertools.count(1_000_000, 1_000)
@@ -104,6 +104,8 @@ class ControlClient:
         headroom_bytes: int | None = None,
         guard: bool | None = None,
         sampled: bool = False,
+        children: bool = True,
+        exact_tree: bool | None = None,
     ) -> None:
         """Announces that tracking begins now.
 
@@ -122,6 +124,8 @@ class ControlClient:
             "headroomBytes": headroom_bytes,
             "guard": guard,
             "sampled": sampled,
+            "children": children,
+            "exactTree": exact_tree,
         }
         self._ask(request, ANSWER_SECONDS)
 

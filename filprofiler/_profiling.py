@@ -56,6 +56,8 @@ class Profile:
         headroom_bytes: int | None = None,
         guard: bool | None = None,
         sampling_mean_bytes: int = 0,
+        children: bool = True,
+        exact_tree: bool | None = None,
     ) -> None:
         """Begins tracking.
 
@@ -72,6 +74,8 @@ class Profile:
             guard: whether anything is done when it is not.
             sampling_mean_bytes: one allocated byte in so many is sampled, and the process computes as it does without
                 us; 0 to count every allocation. To be ended by :meth:`end_sampled`.
+            children: whether processes that it starts are in the report.
+            exact_tree: whether their joint peak is exact to the byte; None for the setting of Fil's process.
 
         Raises:
             ProfilingError: if another profile is running, or the tracker or the proxy refuses.
@@ -101,6 +105,8 @@ class Profile:
                 headroom_bytes=headroom_bytes,
                 guard=guard,
                 sampled=sampling_mean_bytes != 0,
+                children=children,
+                exact_tree=exact_tree,
             )
             self._announced = True
             if sampling_mean_bytes == 0:

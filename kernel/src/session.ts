@@ -24,6 +24,7 @@ import { reasonOf } from './failure.js';
 import { ResidentMemory } from './resident.js';
 import { lineRecords, saveReport, unpackReport } from './stored-report.js';
 import { Timeline } from './timeline.js';
+import type { ProcessTree } from './process-tree.js';
 
 type Begin = Extract<ControlRequest, { type: 'begin' }>;
 type Hello = Extract<ControlRequest, { type: 'hello' }>;
@@ -53,6 +54,10 @@ export interface SessionOptions {
   readonly version: string;
   /** What is known about memory that ran out. */
   readonly memory?: Pick<MemoryMatters, 'begin' | 'causeOfError' | 'end' | 'shortage'>;
+  /** The processes that it starts; null if they are not tracked. */
+  readonly tree?: Pick<ProcessTree, 'begin' | 'currentBytes' | 'exact' | 'jointPeakBytes' | 'snapshot'> | null;
+  /** Whether joint peaks are exact where a profile does not say. */
+  readonly exactTree?: boolean;
   /** From which a report can be made without us; null if nothing is kept. */
   readonly state?: Pick<KeptState, 'begin' | 'end'> | null;
   /** Takes the report of a sampled cell. */
@@ -126,11 +131,17 @@ export class Session {
     if (request.sampled !== true) {
       memory?.begin(request);
     }
+    const tree = this.#treeOf(request);
+    if (tree !== null) {
+      tree.exact = request.exactTree ?? this.#options.exactTree ?? false;
+      tree.begin();
+    }
     const resident = new ResidentMemory(pid);
     const startedAt = new Date();
     const timeline = new Timeline(() => {
       resident.sample();
-      return segment.counters();
+      const counters = segment.counters();
+      return tree === null ? counters : { ...counters, others: tree.currentBytes(counters.session) };
     });
     const liveLines = new LiveLines(segment, this.#cells, this.#workingDirectory);
     this.#profile = { request, startedAt, resident, timeline, liveLines };
@@ -272,12 +283,27 @@ export class Session {
     observed?: Observed,
     outOfMemory?: OutOfMemoryCause,
   ): ReportJob {
-    const snapshot = atMoment(this.#options.segment.snapshot(), outOfMemory);
+    // Of the moment when memory ran out only the one process is known.
+    const tree = outOfMemory === undefined ? this.#treeOf(profile.request) : null;
+    const top = this.#options.segment.snapshot(tree?.jointPeakBytes);
+    const joined = tree?.snapshot(top, commandOf(profile.request), profile.timeline.parts());
+    const snapshot = atMoment(top, outOfMemory);
     return {
       snapshot,
-      context: { ...this.#contextOf(profile, snapshot, outcome, profile.timeline.points()), observed, outOfMemory },
+      parts: joined?.parts ?? [],
+      context: {
+        ...this.#contextOf(profile, snapshot, outcome, profile.timeline.points()),
+        observed,
+        outOfMemory,
+        processes: joined?.processes,
+      },
       outputDirectory,
     };
+  }
+
+  /** Sampled cells are figures of the kernel's process alone, as following others costs more than they may. */
+  #treeOf({ children, sampled }: Begin): NonNullable<SessionOptions['tree']> | null {
+    return children === false || sampled === true ? null : (this.#options.tree ?? null);
   }
 
   get #workingDirectory(): string {
@@ -315,6 +341,11 @@ export class Session {
 
 function isSampled({ request }: Profile): boolean {
   return request.sampled === true;
+}
+
+/** What the process at the top was started as. */
+function commandOf({ subject }: Begin): readonly string[] {
+  return subject.kind === 'program' ? subject.command : ['python', 'notebook'];
 }
 
 function replyOf(id: number, { bundle, files, filesProblem }: ReportOutput): ControlReply {

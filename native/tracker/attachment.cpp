@@ -87,7 +87,7 @@ const char* Tracker::why_unfit() {
   if (problem_ != nullptr) {
     return problem_;
   }
-  if (!attached()) {
+  if (!attached() || role_ != Role::top) {
     // Still there if no Python was found at the start, as in a shell that only starts one.
     return getenv(environment::segment_descriptor) != nullptr ? python::Interpreter::exports_nothing
                                                               : "This process was not started by Fil.";
@@ -106,7 +106,11 @@ const char* Tracker::why_unfit() {
 }
 
 void Tracker::detach_in_child() {
-  active_session.store(0, std::memory_order_relaxed);
+  if (link_.attached()) {
+    return go_on_in_child();
+  }
+  control_page.control.session.store(0, std::memory_order_relaxed);
+  joined_.store(0, std::memory_order_relaxed);
   exclusive_.reset();
   if (attached()) {
     forked_ = true;
