@@ -39,16 +39,24 @@ class Profiler(Protocol):
     def say(self, text: str) -> None:
         """Tells the reader a sentence."""
 
+    @property
+    def samples(self) -> bool:
+        """Whether cells that nobody profiles are to be sampled."""
+
+    def begin_sampled(self, number: int | None, cell_id: str, boundaries: tuple[CodeType, ...]) -> Profile | None:
+        """A running profile that samples; None if there can't be one, of which nothing is said."""
+
 
 class _Cell:
     """A cell that asked to be profiled, while it runs."""
 
     def __init__(
-        self, info: ExecutionInfo, number: int | None, request: Request, begin: Callable[[], Profile | None]
+        self, info: ExecutionInfo, number: int | None, request: Request | None, begin: Callable[[], Profile | None]
     ) -> None:
         self.info = info
         self.number = number
         self.request = request
+        """None for a cell that is only sampled."""
         self.profile: Profile | None = None
         self._begin: Callable[[], Profile | None] | None = begin
         self._thread = threading.get_ident()
@@ -114,15 +122,26 @@ class CellEvents:
             self._hang_in(_Cell(info, None, Request(), lambda: _refuse(problem)))
             return
         if request is None:
+            self._sample(info)
             return
         for problem in request.problems:
             self._profiler.say(problem)
         if not request.is_empty:
-            # The counter has been raised already for a cell that gets a number.
-            number = self._shell.execution_count - 1 if info.store_history else None
+            number = self._number(info)
             self._hang_in(
                 _Cell(info, number, request, lambda: self._profiler.begin(request, number, info.cell_id, _RUN_CELL))
             )
+
+    def _sample(self, info: ExecutionInfo) -> None:
+        """A cell that nobody profiles. One without an id is of no notebook: an extension's own code."""
+        cell_id = info.cell_id
+        if self._profiler.samples and cell_id is not None and info.raw_cell.strip():
+            number = self._number(info)
+            self._hang_in(_Cell(info, number, None, lambda: self._profiler.begin_sampled(number, cell_id, _RUN_CELL)))
+
+    def _number(self, info: ExecutionInfo) -> int | None:
+        # The counter has been raised already for a cell that gets a number.
+        return self._shell.execution_count - 1 if info.store_history else None
 
     def _hang_in(self, cell: _Cell) -> None:
         self._state.cell = cell
@@ -147,7 +166,9 @@ class CellEvents:
             return
         self._state.cell = None
         self._shell.ast_transformers.remove(cell)
-        if cell.profile is not None:
+        if cell.profile is not None and cell.request is None:
+            cell.profile.end_sampled(_outcome(result))
+        elif cell.profile is not None and cell.request is not None:
             error = None if result is None else result.error_before_exec or result.error_in_exec
             memory_error = contains_memory_error(error)
             self._profiler.end(cell.profile, cell.request, _outcome(result), cell.number, memory_error=memory_error)

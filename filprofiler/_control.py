@@ -15,7 +15,7 @@ import zmq
 
 from filprofiler import _tracker
 
-CONTROL_VERSION = 4
+CONTROL_VERSION = 5
 """That of schema/control.ts; the proxy refuses another."""
 
 _sibling_ids = itertools.count(1_000_000, 1_000)
@@ -103,6 +103,7 @@ class ControlClient:
         limit_bytes: int | None = None,
         headroom_bytes: int | None = None,
         guard: bool | None = None,
+        sampled: bool = False,
         children: bool = True,
         exact_tree: bool | None = None,
     ) -> None:
@@ -122,6 +123,7 @@ class ControlClient:
             "limitBytes": limit_bytes,
             "headroomBytes": headroom_bytes,
             "guard": guard,
+            "sampled": sampled,
             "children": children,
             "exactTree": exact_tree,
         }
@@ -181,6 +183,14 @@ class ControlClient:
             "files": reply.get("files", []),
             "filesProblem": reply.get("filesProblem"),
         }
+
+    def end_sampled(self, outcome: Outcome) -> None:
+        """Announces that a sampled cell has ended; its report goes past this process.
+
+        Raises:
+            ControlError: if the proxy refuses, or does not answer.
+        """
+        self._ask({"type": "end", "outcome": outcome}, ANSWER_SECONDS)
 
     def lines(self, envelope: Mapping[str, object]) -> list[LineRecord]:
         """Which lines held what in a report that :meth:`end` returned before.

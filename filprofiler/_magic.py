@@ -35,6 +35,7 @@ from filprofiler._guard import Guard, contains_memory_error
 from filprofiler._observed import Observer
 from filprofiler._profiling import Profile, ProfilingError, writable_directory
 from filprofiler._request import HELP, Request, parse_options, split_line
+from filprofiler._sampled_cells import MEAN_BYTES, SampledCells
 
 CHOOSE_KERNEL = (
     "Fil can't profile in this kernel: memory has to be tracked from a process's start. "
@@ -65,6 +66,7 @@ class FilProfile(Magics):
         self._shell = shell
         self._cells = KnownCells(shell)
         self.observer = Observer(shell)
+        self.sampled_cells = SampledCells(shell)
         self._timed_display: tuple[object, str] | None = None
 
     @output_can_be_silenced
@@ -106,7 +108,6 @@ class FilProfile(Magics):
         self, request: Request, number: int | None, cell_id: str | None, boundaries: tuple[CodeType, ...]
     ) -> Profile | None:
         """A running profile; None if there can't be one, which the reader was told."""
-        parent = getattr(self._shell, "parent_header", {})
         try:
             if request.dask is not None:
                 return self._begin_cluster(request, request.dask, number, cell_id, boundaries)
@@ -115,7 +116,7 @@ class FilProfile(Magics):
                 boundaries=boundaries,
                 title=request.title,
                 cells=self._cells.take_new,
-                parent_header=parent.get("header", parent) or None,
+                parent_header=self._parent_header,
                 output_directory=self._directory_for(request),
                 live=self._is_live(request),
                 limit_bytes=request.limit_bytes,
@@ -128,6 +129,7 @@ class FilProfile(Magics):
             self.say(f"this code runs without being profiled: {reason}.")
             return None
 
+<<<<<<< HEAD
     def _begin_cluster(
         self,
         request: Request,
@@ -150,6 +152,30 @@ class FilProfile(Magics):
             headroom_bytes=request.headroom_bytes,
             guard=request.guard,
         )
+=======
+    @property
+    def samples(self) -> bool:
+        """Whether cells that nobody profiles are to be sampled."""
+        return self.sampled_cells.are_wanted
+
+    def begin_sampled(self, number: int | None, cell_id: str, boundaries: tuple[CodeType, ...]) -> Profile | None:
+        """A running profile that samples; None if there can't be one, of which nothing is said."""
+        try:
+            return Profile(
+                {"kind": "cell", "executionCount": number, "cellId": cell_id},
+                boundaries=boundaries,
+                cells=self._cells.take_new,
+                parent_header=self._parent_header,
+                sampling_mean_bytes=MEAN_BYTES,
+            )
+        except ProfilingError:
+            return None
+
+    @property
+    def _parent_header(self) -> dict[str, Any] | None:
+        parent = getattr(self._shell, "parent_header", {})
+        return parent.get("header", parent) or None
+>>>>>>> origin/main
 
     def end(
         self, profile: Profile, request: Request, outcome: Outcome, number: int | None, *, memory_error: bool
@@ -220,6 +246,7 @@ class _Installed:
         shell.register_magics(self._magics)
         # Before our own events: at the end of a profiled cell it is known what the cell has made.
         self._magics.observer.install()
+        self._magics.sampled_cells.install()
         self._guard = Guard(shell)
         self._guard.install()
         self._events.install()
@@ -228,6 +255,7 @@ class _Installed:
         self._guard.remove()
         self._events.remove()
         self._magics.observer.remove()
+        self._magics.sampled_cells.remove()
         for kind in ("line", "cell"):
             self._shell.magics_manager.magics[kind].pop("filprofile", None)
         if self._magics in self._shell.configurables:

@@ -17,6 +17,10 @@ class ProfilingError(RuntimeError):
 
 _one_at_a_time = threading.Lock()
 
+_sampling: "list[Profile]" = []
+"""The sampled profile that runs, if one does: whoever takes it out ends it. It gives way to one that was asked for."""
+_stopping = threading.RLock()
+
 
 def writable_directory(path: str | Path) -> str:
     """The absolute path of a directory for report files, which is made if it does not exist.
@@ -51,6 +55,7 @@ class Profile:
         limit_bytes: int | None = None,
         headroom_bytes: int | None = None,
         guard: bool | None = None,
+        sampling_mean_bytes: int = 0,
         children: bool = True,
         exact_tree: bool | None = None,
     ) -> None:
@@ -67,6 +72,8 @@ class Profile:
             limit_bytes: what the profiled code may hold.
             headroom_bytes: what has to be left meanwhile; None for what the process was started with, as with the next.
             guard: whether anything is done when it is not.
+            sampling_mean_bytes: one allocated byte in so many is sampled, and the process computes as it does without
+                us; 0 to count every allocation. To be ended by :meth:`end_sampled`.
             children: whether processes that it starts are in the report.
             exact_tree: whether their joint peak is exact to the byte; None for the setting of Fil's process.
 
@@ -77,6 +84,8 @@ class Profile:
         if client is None:
             msg = "this process was not started by Fil"
             raise ProfilingError(msg)
+        if sampling_mean_bytes == 0:
+            _give_way()
         if not _one_at_a_time.acquire(blocking=False):
             msg = "another profile is running, and there is one at a time"
             raise ProfilingError(msg)
@@ -95,13 +104,17 @@ class Profile:
                 limit_bytes=limit_bytes,
                 headroom_bytes=headroom_bytes,
                 guard=guard,
+                sampled=sampling_mean_bytes != 0,
                 children=children,
                 exact_tree=exact_tree,
             )
             self._announced = True
-            self._restore_pools = limit_to_one_thread()
-            _tracker.begin(boundaries)
+            if sampling_mean_bytes == 0:
+                self._restore_pools = limit_to_one_thread()
+            _tracker.begin(boundaries, sampling_mean_bytes)
             self._tracking = True
+            if sampling_mean_bytes != 0:
+                _sampling.append(self)
         except BaseException as error:
             self._abandon()
             if isinstance(error, (_control.ControlError, _tracker.TrackerError)):
@@ -111,9 +124,11 @@ class Profile:
     def stop(self) -> None:
         """Ends tracking; the second time it does nothing."""
         # Marked as done after it is done: an interrupt in between makes the next call do it again, which does no harm.
-        if self._tracking:
-            _tracker.end()
-            self._tracking = False
+        # Two threads that end one would end the profile that the first of them begins then.
+        with _stopping:
+            if self._tracking:
+                _tracker.end()
+                self._tracking = False
         if self._restore_pools is not None:
             self._restore_pools()
             self._restore_pools = None
@@ -148,8 +163,28 @@ class Profile:
         finally:
             _one_at_a_time.release()
 
+<<<<<<< HEAD
     def _remember(self, report: Report) -> None:
         remember(ProfileResult(report["bundle"], report["files"]))
+=======
+    def end_sampled(self, outcome: Outcome) -> None:
+        """Ends a sampled profile, unless it has given way to another; its report goes past this process."""
+        if not _taken(self):
+            return
+        try:
+            self.stop()
+            self._client.end_sampled(outcome)
+        except (_control.ControlError, _tracker.TrackerError):
+            # Nobody has asked for it.
+            pass
+        finally:
+            _one_at_a_time.release()
+
+    def give_up_sampled(self) -> None:
+        """Ends a sampled profile without a report."""
+        if _taken(self):
+            self._abandon()
+>>>>>>> origin/main
 
     def _abandon(self) -> None:
         try:
@@ -161,6 +196,20 @@ class Profile:
             pass
         finally:
             _one_at_a_time.release()
+
+
+def _taken(profile: Profile) -> bool:
+    """Whether the caller is the one to end a sampled profile."""
+    try:
+        _sampling.remove(profile)
+    except ValueError:
+        return False
+    return True
+
+
+def _give_way() -> None:
+    for profile in _sampling:
+        profile.give_up_sampled()
 
 
 def _observed(observe: Callable[[], Mapping[str, object]]) -> Mapping[str, object] | None:

@@ -113,7 +113,7 @@ def begin(boundaries: Sequence[CodeType], sampling_mean_bytes: int = 0) -> None:
     :param boundaries: code objects at whose frames call stacks end: neither they nor their callers are shown.
         At most 16.
     :param sampling_mean_bytes: one allocated byte in so many is sampled, on average; 0 to count every allocation. Only
-        in processes that were started to be sampled.
+        in processes that were started so that they can be sampled, as the kernel's is.
     :raises TrackerError: if tracking can't begin; nothing has changed then.
     """
     library = _library()

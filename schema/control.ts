@@ -11,7 +11,7 @@ import { Observed } from './observed.js';
 import { ReportEnvelope, Subject } from './report.js';
 
 /** Raised whenever either side would misunderstand the other. */
-export const CONTROL_VERSION = 4;
+export const CONTROL_VERSION = 5;
 
 /**
  * The member of an execute_request's metadata by which a front end asks to profile a cell; its value is a {@link ProfileRequest}. It
@@ -96,6 +96,8 @@ export const ControlRequest = z.discriminatedUnion('type', [
     headroomBytes: z.optional(z.nullable(z.int().check(z.minimum(1)))),
     /** Whether anything is done when it is not; null or absent for what the process was started with. */
     guard: z.optional(z.nullable(z.boolean())),
+    /** Whether the cell is only sampled, which nobody asked for in it: its report goes to front ends beside the notebook. */
+    sampled: z.optional(z.boolean()),
     /** Whether processes that the profiled code starts are in the report (default: yes). */
     children: z.optional(z.boolean()),
     /** Whether the peak of all processes together is exact to the byte; null or absent for the kernel's setting. */
@@ -105,7 +107,7 @@ export const ControlRequest = z.discriminatedUnion('type', [
   z.object({ type: z.literal('cancel'), id }),
   /** The running cell is about to be interrupted for want of memory: what is to be said. Answered by `shortage`. */
   z.object({ type: z.literal('shortage'), id }),
-  /** Tracking has ended (the tracker is already off). Answered by `report`. */
+  /** Tracking has ended (the tracker is already off). Answered by `report`; of a sampled cell by `ok`, at once. */
   z.object({
     type: z.literal('end'),
     id,

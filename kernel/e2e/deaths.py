@@ -137,6 +137,7 @@ def die(victim: Victim, moment: Moment) -> Trial:
                 process.kill()
         if not within(CLEAN_SECONDS, lambda: not list(directory.glob("fil-*"))):
             trial.faults.append(f"directories are left: {[path.name for path in directory.glob('fil-*')]}")
+
         # Other programs may make some; ours carry our name.
         def leaked() -> set[str]:
             return {name for name in shared_memory_files() - before if "fil" in name}

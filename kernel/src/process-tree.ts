@@ -20,6 +20,8 @@ const SEGMENT_PREFIX = 'process.';
 const LEAST_FREE_BYTES = 4 * 2 ** 20;
 
 const POLL_MS = 50;
+/** While nothing is profiled: of processes that ended then nothing but their segments is left to be done with. */
+const IDLE_POLL_MS = 1000;
 /** Reading who descends from whom, and how many pages are private, costs more. */
 const SURVEY_MS = 500;
 /** What held less than this at its peak and nothing at the joint one is only counted. */
@@ -67,13 +69,14 @@ type AddonTree = InstanceType<Addon['ProcessTree']>;
 export class ProcessTree {
   readonly directory: string;
   readonly #tree: AddonTree;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout;
   readonly #waiting = new Map<number, number>();
   readonly #known = new Map<number, Known>();
   readonly #untracked = new Map<number, { command: string; highWaterBytes: number }>();
   readonly #keepsAll: boolean;
   #lastSeen = 0;
   #nextSurvey = 0;
+  #begunAt = Number.NEGATIVE_INFINITY;
   #topPid: number | null = null;
   #small = { count: 0, peakBytes: 0 };
   #session = 0;
@@ -81,10 +84,14 @@ export class ProcessTree {
   private constructor(directory: string, tree: AddonTree, keepsAll: boolean) {
     this.directory = directory;
     this.#tree = tree;
+<<<<<<< HEAD
     this.#keepsAll = keepsAll;
     this.#timer = setInterval(() => {
       this.poll();
     }, POLL_MS).unref();
+=======
+    this.#timer = this.#pollAfter(IDLE_POLL_MS);
+>>>>>>> origin/main
   }
 
   /**
@@ -124,6 +131,9 @@ export class ProcessTree {
 
   /** A profile begins: what was found out for the last one is of no concern. Processes that live stay members. */
   begin(): void {
+    clearTimeout(this.#timer);
+    this.#timer = this.#pollAfter(POLL_MS);
+    this.#begunAt = performance.now();
     this.#untracked.clear();
     this.#small = { count: 0, peakBytes: 0 };
     for (const [number, known] of this.#known) {
@@ -182,7 +192,7 @@ export class ProcessTree {
     try {
       this.#adoptNew();
       this.#reapDead();
-      if (performance.now() >= this.#nextSurvey) {
+      if (this.#mayBeJoined && performance.now() >= this.#nextSurvey) {
         const began = performance.now();
         this.#survey();
         // At most a fiftieth of the time.
@@ -312,7 +322,7 @@ export class ProcessTree {
 
   /** Ends it: processes that live on go on uncounted, and nothing is left. Never throws. */
   close(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     let removed = true;
     try {
       rmSync(this.directory, { recursive: true, force: true });
@@ -321,6 +331,18 @@ export class ProcessTree {
       removed = false;
     }
     this.#tree.stop(removed);
+  }
+
+  #pollAfter(milliseconds: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.poll();
+      this.#timer = this.#pollAfter(this.#mayBeJoined ? POLL_MS : IDLE_POLL_MS);
+    }, milliseconds).unref();
+  }
+
+  /** From the announcement on: the process turns its tracker on a moment later. */
+  get #mayBeJoined(): boolean {
+    return this.#tree.joint().isOpen || performance.now() - this.#begunAt < IDLE_POLL_MS;
   }
 
   #adoptNew(): void {

@@ -2,6 +2,7 @@
  * One profiled process: begins and ends its profiles and makes their reports, while it runs or after it died. Both front doors, the
  * kernel and the command line, own one.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CellSource, ControlReply, ControlRequest } from '../../schema/control.js';
 import { CONTROL_VERSION } from '../../schema/control.js';
 import { LIVE_VERSION, type LiveProfile } from '../../schema/live.js';
@@ -13,12 +14,13 @@ import type { Segment, Snapshot } from './addon.js';
 import type { KeptState } from './kept-state.js';
 import { memoryLimit } from './memory-limit.js';
 import type { MemoryMatters } from './memory-matters.js';
-import { perform, type ReportOutput } from './report-job.js';
+import { perform, type ReportJob, type ReportOutput } from './report-job.js';
 import { displayableSubject, displayableTitle, type ReportContext, ReportSource } from './report/build.js';
 import { LiveLines } from './report/live-lines.js';
 import { topLinesText } from './output/text.js';
 import { FOR_A_MESSAGE } from './report/prune.js';
 import { atMoment } from './report/moment.js';
+import { reasonOf } from './failure.js';
 import { ResidentMemory } from './resident.js';
 import { lineRecords, saveReport, unpackReport } from './stored-report.js';
 import { Timeline } from './timeline.js';
@@ -58,6 +60,8 @@ export interface SessionOptions {
   readonly exactTree?: boolean;
   /** From which a report can be made without us; null if nothing is kept. */
   readonly state?: Pick<KeptState, 'begin' | 'end'> | null;
+  /** Takes the report of a sampled cell. */
+  readonly sampled?: (cell: Begin, output: ReportOutput) => void;
 }
 
 export class Session {
@@ -70,9 +74,9 @@ export class Session {
     this.#options = options;
   }
 
-  /** The request that began the running profile; null if none runs. */
+  /** The request that began the running profile; null if none runs, or only samples are taken, which nobody has asked for. */
   get running(): Begin | null {
-    return this.#profile?.request ?? null;
+    return this.#profile === null || isSampled(this.#profile) ? null : this.#profile.request;
   }
 
   /** Answers a request of the process. */
@@ -92,6 +96,11 @@ export class Session {
       case 'save':
         return { type: 'saved', id: request.id, files: saveReport(unpackReport(request.report), request.path) };
       case 'end':
+        if (this.#profile !== null && isSampled(this.#profile)) {
+          // The next cell need not wait for what nobody has asked for.
+          void this.endSampled({ kind: request.outcome });
+          return { type: 'ok', id: request.id };
+        }
         return replyOf(
           request.id,
           await this.end({ kind: request.outcome }, request.observed, this.#options.memory?.causeOfError(request)),
@@ -119,7 +128,9 @@ export class Session {
       this.#cells.set(cell.filename, cell);
     }
     const { segment, pid, memory } = this.#options;
-    memory?.begin(request);
+    if (request.sampled !== true) {
+      memory?.begin(request);
+    }
     const tree = this.#treeOf(request);
     if (tree !== null) {
       tree.exact = request.exactTree ?? this.#options.exactTree ?? false;
@@ -134,6 +145,9 @@ export class Session {
     });
     const liveLines = new LiveLines(segment, this.#cells, this.#workingDirectory);
     this.#profile = { request, startedAt, resident, timeline, liveLines };
+    if (request.sampled === true) {
+      return { type: 'ok', id: request.id };
+    }
     this.#options.state?.begin(
       {
         subject: request.subject,
@@ -179,7 +193,7 @@ export class Session {
     const { memory, segment } = this.#options;
     const reason = memory?.shortage ?? '';
     const profile = this.#profile;
-    if (profile === null) {
+    if (profile === null || isSampled(profile)) {
       return { type: 'shortage', id, reason, topLines: [] };
     }
     const snapshot = segment.snapshot();
@@ -239,12 +253,42 @@ export class Session {
     if (profile === null) {
       throw new Error('No profile is running, so there is no report of it.');
     }
+    return perform(this.#jobOf(profile, outcome, outputDirectory, observed, outOfMemory));
+  }
+
+  /**
+   * The sampled cell ended, or its process died: its figures are taken at once, before those of the next, and its report is made afterwards.
+   * Does nothing if no sampled cell runs; what fails is said in the server's log.
+   */
+  async endSampled(outcome: ReportOutcome): Promise<void> {
+    const profile = this.#profile;
+    if (profile === null || !isSampled(profile)) {
+      return;
+    }
+    try {
+      profile.timeline.stop();
+      this.#profile = null;
+      const job = this.#jobOf(profile, outcome, null);
+      await nextTurn();
+      this.#options.sampled?.(profile.request, await perform(job));
+    } catch (error) {
+      process.stderr.write(`Fil: There is no report of a sampled cell: ${reasonOf(error)}\n`);
+    }
+  }
+
+  #jobOf(
+    profile: Profile,
+    outcome: ReportOutcome,
+    outputDirectory: string | null,
+    observed?: Observed,
+    outOfMemory?: OutOfMemoryCause,
+  ): ReportJob {
     // Of the moment when memory ran out only the one process is known.
     const tree = outOfMemory === undefined ? this.#treeOf(profile.request) : null;
     const top = this.#options.segment.snapshot(tree?.jointPeakBytes);
     const joined = tree?.snapshot(top, commandOf(profile.request), profile.timeline.parts());
     const snapshot = atMoment(top, outOfMemory);
-    return perform({
+    return {
       snapshot,
       parts: joined?.parts ?? [],
       context: {
@@ -254,11 +298,12 @@ export class Session {
         processes: joined?.processes,
       },
       outputDirectory,
-    });
+    };
   }
 
-  #treeOf({ children }: Begin): NonNullable<SessionOptions['tree']> | null {
-    return children === false ? null : (this.#options.tree ?? null);
+  /** Sampled cells are figures of the kernel's process alone, as following others costs more than they may. */
+  #treeOf({ children, sampled }: Begin): NonNullable<SessionOptions['tree']> | null {
+    return children === false || sampled === true ? null : (this.#options.tree ?? null);
   }
 
   get #workingDirectory(): string {
@@ -292,6 +337,10 @@ export class Session {
       },
     };
   }
+}
+
+function isSampled({ request }: Profile): boolean {
+  return request.sampled === true;
 }
 
 /** What the process at the top was started as. */

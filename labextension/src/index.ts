@@ -16,6 +16,7 @@ import { memoryIcon } from './lab/icon.js';
 import { Kernels } from './lab/kernels.js';
 import { Overview } from './lab/overview.js';
 import { addProfileCommands } from './lab/profile-cells.js';
+import { SampledCells } from './lab/sampled-cells.js';
 import { Settings } from './lab/settings.js';
 import { LiveRenderer } from './live-renderer.js';
 import { ReportRenderer } from './renderer.js';
@@ -95,7 +96,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       });
       const kernels = new Kernels(app.serviceManager.kernelspecs);
       addProfileCommands({ app, tracker, kernels, settings, palette, icon: memoryIcon });
-      const overview = new Overview(tracker, kernels, memoryIcon);
+      const sampled = new SampledCells({ tracker, kernels, settings });
+      const overview = new Overview(tracker, kernels, sampled, memoryIcon);
       app.shell.add(overview, 'right', { rank: 900, type: 'Memory profiles' });
       restorer?.add(overview, overview.id);
       app.commands.addCommand(SHOW_OVERVIEW, {

@@ -274,6 +274,8 @@ export interface TreeMember {
 
 /** What the processes of a tree hold together. */
 export interface Joint {
+  /** Whether a session is on that processes can join. */
+  readonly isOpen: boolean;
   readonly currentBytes: number;
   readonly peakBytes: number;
   /** Half of what a process can have claimed in advance; 0 in exact trees. */

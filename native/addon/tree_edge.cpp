@@ -70,6 +70,8 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
   Napi::Value joint(const Napi::CallbackInfo& info) {
     const tree::Control& control = control_->control();
     Napi::Object result = Napi::Object::New(info.Env());
+    const std::uint32_t session = control.session.load(std::memory_order_acquire);
+    result.Set("isOpen", session != 0 && (session & tree::sampled_session) == 0);
     result.Set("currentBytes", static_cast<double>(tree::joint_current(control.joint)));
     result.Set("peakBytes", static_cast<double>(tree::joint_peak(control.joint)));
     result.Set("creditBytes", static_cast<double>(control.credit_bytes.load(std::memory_order_relaxed)));

@@ -184,6 +184,15 @@ constexpr std::size_t bytes_at_scale(std::uint32_t scale) {
   return counts_offset + ((counts_bytes + frames_bytes + codes_bytes + string_capacity) >> scale);
 }
 
+/// With a limited address space a segment takes a 32nd of it at most: the rest is the program's.
+constexpr std::uint32_t scale_for(std::size_t address_space) {
+  std::uint32_t scale = 0;
+  while (scale < largest_scale && bytes_at_scale(scale) > address_space / 32) {
+    ++scale;
+  }
+  return scale;
+}
+
 /// Behind the tables, whatever their scale: what only sampled sessions have. The tracker maps it when one begins.
 inline constexpr std::size_t sampled_offset = bytes_at_scale(0);
 constexpr std::size_t sampled_bytes_at_scale(std::uint32_t scale) {

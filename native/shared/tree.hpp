@@ -24,6 +24,9 @@ inline constexpr std::int64_t default_credit_bytes = 64 * 1024;
 /// A socket's path has no more either.
 inline constexpr std::size_t longest_directory = 108;
 
+/// Set in the number of a session that samples instead of counting every allocation. It is of one process alone.
+inline constexpr std::uint32_t sampled_session = 1U << 31;
+
 /// Bytes that all processes have claimed.
 struct alignas(16) Joint {
   std::int64_t current;

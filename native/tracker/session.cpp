@@ -40,9 +40,11 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count, std
   }
   if (sampled) {
     // Estimates of several processes have no joint peak: the others see no session.
-    link_.detach();
+    link_.suspend();
+  } else {
+    link_.resume();
   }
-  const std::uint32_t session = ++sessions_ | (sampled ? sampled_session : 0);
+  const std::uint32_t session = ++sessions_ | (sampled ? tree::sampled_session : 0);
   {
     const ExclusiveGuard guard(exclusive_, Gil::not_held);
     begin_sampling(guard, sampling_mean_bytes);
@@ -97,7 +99,7 @@ void Tracker::start_session(const ExclusiveGuard& guard, std::uint32_t session) 
   header.ended_nanoseconds.store(0, std::memory_order_relaxed);
   header.began_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
   header.own_bytes.store(0, std::memory_order_relaxed);
-  header.session.store(session & ~sampled_session, std::memory_order_relaxed);
+  header.session.store(session & ~tree::sampled_session, std::memory_order_relaxed);
   if (link_.attached()) {
     ledger_.join(guard, control_page.control, tree::member_of(view_));
   } else {

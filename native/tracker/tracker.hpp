@@ -45,12 +45,9 @@ inline bool is_under_way(std::uint32_t session) {
   return session == session_now();
 }
 
-/// Set in the number of a session that samples instead of counting every allocation.
-inline constexpr std::uint32_t sampled_session = 1U << 31;
-
 /// Whether the session is sampled. Hooks that find tracking on ask next.
 inline bool samples(std::uint32_t session) {
-  return (session & sampled_session) != 0;
+  return (session & tree::sampled_session) != 0;
 }
 
 /// Who vouches for the GIL: Python's own hooks run with it, the others have to ask.

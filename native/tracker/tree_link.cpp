@@ -54,16 +54,6 @@ bool may_be_long(std::size_t bytes) {
   return getrlimit(RLIMIT_FSIZE, &limit) == 0 && (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= bytes);
 }
 
-/// With a limited address space the program needs what there is.
-std::uint32_t scale_for_address_space() {
-  const std::size_t limit = system::address_space_limit();
-  std::uint32_t scale = 0;
-  while (scale < segment::largest_scale && segment::bytes_at_scale(scale) > limit / 32) {
-    ++scale;
-  }
-  return scale;
-}
-
 }  // namespace
 
 bool TreeLink::attach(const char* directory) {
@@ -82,23 +72,27 @@ bool TreeLink::attach(const char* directory) {
   const bool mapped = is_right && map_over(&control_page, MAP_SHARED | MAP_FIXED, descriptor) != nullptr;
   system::close_descriptor(descriptor);
   if (mapped) {
-    strcpy(directory_, directory);
-    stands_by_ = false;
+    memmove(directory_, directory, strlen(directory) + 1);
+    attached_ = true;
   }
   return mapped;
 }
 
 void TreeLink::stand_by() {
-  detach();
+  suspend();
   strcpy(directory_, environment::standing_by);
-  stands_by_ = true;
 }
 
-void TreeLink::detach() {
+void TreeLink::suspend() {
   const system::ErrnoKept kept;
-  if (attached()) {
-    map_over(&control_page, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
-    directory_[0] = '\0';
+  if (attached_ && map_over(&control_page, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1) != nullptr) {
+    attached_ = false;
+  }
+}
+
+void TreeLink::resume() {
+  if (!attached_ && directory_[0] != '\0') {
+    attach(directory_);
   }
 }
 
@@ -118,7 +112,7 @@ segment::View TreeLink::open_segment(tree::Origin origin, bool has_stacks) {
   if (descriptor < 0) {
     return refused();
   }
-  const std::uint32_t scale = scale_for_address_space();
+  const std::uint32_t scale = segment::scale_for(system::address_space_limit());
   const std::size_t bytes = segment::bytes_at_scale(scale);
   void* base = ftruncate(descriptor, static_cast<off_t>(segment::total_bytes)) == 0
                    ? system::map_shared(descriptor, bytes)

@@ -22,8 +22,9 @@ class TreeLink {
   /// Maps the control page. False, and nothing has changed, if the directory is not there, not this user's, or of
   /// another version of Fil.
   bool attach(const char* directory);
-  bool attached() const { return directory_[0] != '\0' && !stands_by_; }
-  /// Of a process that stands by environment::standing_by, as what it executes is to stand by too.
+  bool attached() const { return attached_; }
+  /// Also of a tree that is left for a while: what the process starts meanwhile is a member. Of a process that stands by
+  /// environment::standing_by, so that what it starts does too.
   const char* directory() const { return directory_; }
   /// From now on the process is in no tree, and ready to be attached to one.
   void stand_by();
@@ -31,14 +32,16 @@ class TreeLink {
   /// Makes a segment for this process. Its base is null if there is no room for it: the tree is told.
   segment::View open_segment(tree::Origin origin, bool has_stacks);
 
-  /// From now on this process sees no session: it can't be counted.
-  void detach();
+  /// Leaves the tree for a while: its sessions are unseen here, and the ones that are begun here are unseen there.
+  void suspend();
+  /// Takes the way back, if there is one.
+  void resume();
 
  private:
   segment::View refused();
 
   char directory_[tree::longest_directory] = {};
-  bool stands_by_ = false;
+  bool attached_ = false;
 };
 
 /// Fills in who this process is.

@@ -90,6 +90,8 @@ function environmentOf(options: ChildOptions): NodeJS.ProcessEnv {
     ...(nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions }),
     LD_PRELOAD: env['LD_PRELOAD'] ? `${tracker}:${env['LD_PRELOAD']}` : tracker,
     [addon.environmentNames.segmentDescriptor]: String(SEGMENT_DESCRIPTOR),
+    // A front end may ask for it at any time; until then it is an address.
+    [addon.environmentNames.sampling]: '1',
     [addon.environmentNames.parentPid]: String(process.pid),
     JPY_PARENT_PID: String(process.pid),
     [addon.environmentNames.controlEndpoint]: control.endpoint,

@@ -19,7 +19,7 @@ import {
   updateConnectionFile,
   writeChildConnectionFile,
 } from './connection.js';
-import { exitCodeOf } from './last-words.js';
+import { exitCodeOf, outcomeOf } from './last-words.js';
 import { diesWithParent } from './parent.js';
 import { choosePrivateDirectory, makePrivateDirectory, removePrivateDirectory } from './private-directory.js';
 import { RunningCells } from './running-cells.js';
@@ -103,6 +103,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     { Session },
     { LiveView },
     { lastMessages, toRunningCells },
+    { sampledCellMessage },
     { VERSION },
     { IdleMemory },
   ] = await Promise.all([
@@ -111,6 +112,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     import('../session.js'),
     import('./live-view.js'),
     import('./post-mortem.js'),
+    import('./sampled-cell.js'),
     import('../version.js'),
     import('./idle-memory.js'),
   ]);
@@ -129,6 +131,9 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     version: VERSION,
     memory: matters,
     state,
+    sampled: (cell, output) => {
+      channels.publish(sampledCellMessage(signer, cell, output));
+    },
     tree,
     exactTree: options.tree.exact,
   });
@@ -180,6 +185,7 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   });
   matters.stop();
   live.reporting();
+  await session.endSampled(outcomeOf(status));
   const messages = await lastMessages(status, session, cells, signer, outOfMemory);
   live.follow();
   for (const message of messages) {

@@ -14,6 +14,7 @@ import { element } from '../view/dom.js';
 import { unpackReport } from '../view/unpack.js';
 import type { Kernels } from './kernels.js';
 import { MemoryNow } from './memory-now.js';
+import type { SampledCells } from './sampled-cells.js';
 import { cellLabel, goToCell, promptLabel, reportDataOf } from './places.js';
 
 const REFRESH_MILLISECONDS = 300;
@@ -26,12 +27,15 @@ interface Row {
   readonly keptBytes: number;
   readonly seconds: number;
   readonly memoryLimit: MemoryLimit | null;
+  /** The figures are estimates. */
+  readonly isSampled: boolean;
 }
 
 type Order = 'nth' | 'peakBytes' | 'keptBytes' | 'seconds';
 
 export class Overview extends Widget {
   readonly #tracker: INotebookTracker;
+  readonly #sampled: SampledCells;
   readonly #cells = element('div');
   readonly #now: MemoryNow;
   /** Figures of reports, by their packed text: unpacking takes milliseconds each. */
@@ -43,8 +47,10 @@ export class Overview extends Widget {
   #order: Order = 'nth';
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(tracker: INotebookTracker, kernels: Kernels, icon: LabIcon) {
+  constructor(tracker: INotebookTracker, kernels: Kernels, sampled: SampledCells, icon: LabIcon) {
     super();
+    this.#sampled = sampled;
+    sampled.changed.connect(this.#onChange);
     this.#tracker = tracker;
     this.id = 'fil-overview';
     this.addClass('fil-overview');
@@ -77,6 +83,7 @@ export class Overview extends Widget {
   override dispose(): void {
     clearTimeout(this.#timer);
     this.#panel?.content.modelContentChanged.disconnect(this.#onChange);
+    this.#sampled.changed.disconnect(this.#onChange);
     this.#tracker.currentChanged.disconnect(this.#follow, this);
     this.#now.dispose();
     super.dispose();
@@ -144,7 +151,11 @@ export class Overview extends Widget {
     );
   }
 
-  #rowElement({ cell, peakBytes, keptBytes, seconds }: Row): HTMLElement {
+  #rowElement({ cell, peakBytes, keptBytes, seconds, isSampled }: Row): HTMLElement {
+    const amount = (bytes: number): HTMLElement =>
+      isSampled
+        ? element('td', { title: say('Estimated from a sample') }, `≈ ${formatBytes(bytes)}`)
+        : element('td', {}, formatBytes(bytes));
     const firstLine = cell.model.sharedModel
       .getSource()
       .split('\n')
@@ -163,8 +174,8 @@ export class Overview extends Widget {
       'tr',
       {},
       element('td', {}, jump, ' ', element('code', { class: 'fil-soft' }, firstLine ?? '')),
-      element('td', {}, formatBytes(peakBytes)),
-      element('td', {}, formatBytes(keptBytes)),
+      amount(peakBytes),
+      amount(keptBytes),
       element('td', {}, formatSeconds(seconds)),
     );
   }
@@ -179,7 +190,7 @@ export class Overview extends Widget {
     const rows: Row[] = [];
     const used = new Set<string>();
     this.#panel?.content.widgets.forEach((cell, nth) => {
-      const data = reportDataOf(cell);
+      const data = reportDataOf(cell) ?? this.#sampled.reportDataOf(cell);
       if (!(cell instanceof CodeCell) || data === null) {
         return;
       }
@@ -211,6 +222,7 @@ function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
       keptBytes: peakParts(report)?.keptBytes ?? 0,
       seconds: report.durationSeconds,
       memoryLimit: report.memoryLimit ?? null,
+      isSampled: report.sampling !== undefined,
     };
   } catch {
     // The cell itself says why.

@@ -48,7 +48,7 @@ export function addProfileCommands(options: ProfileCommandsOptions): void {
       const panel = tracker.currentWidget;
       if (panel !== null) {
         const chosen = panel.content.widgets.filter((cell) => panel.content.isSelectedOrActive(cell));
-        await profile(panel, chosen, kernels, settings);
+        await profileCells(panel, chosen, kernels, settings);
       }
     },
   });
@@ -59,7 +59,7 @@ export function addProfileCommands(options: ProfileCommandsOptions): void {
     execute: async () => {
       const panel = tracker.currentWidget;
       if (panel !== null) {
-        await profile(panel, panel.content.widgets, kernels, settings);
+        await profileCells(panel, panel.content.widgets, kernels, settings);
       }
     },
   });
@@ -80,7 +80,7 @@ export function addProfileCommands(options: ProfileCommandsOptions): void {
 }
 
 /** Runs cells one after the other, up to the first that fails, as Lab does. */
-async function profile(
+export async function profileCells(
   panel: NotebookPanel,
   cells: readonly Cell[],
   kernels: Kernels,

@@ -21,6 +21,8 @@ export class Settings {
   hasGuard = true;
   /** What has to be left then, as `500MB`; empty for what the kernel was started with. */
   guardHeadroom = '';
+  /** Whether cells that nobody profiles are sampled. */
+  samplesCells = false;
   readonly #changed = new Signal<this, undefined>(this);
 
   /** Some value is another one now. */
@@ -32,7 +34,7 @@ export class Settings {
   follow(settings: ISettingRegistry.ISettings): void {
     const take = (): void => {
       const { units, defaultView, foldLibraries, barsInEditor, liveView, largestReport } = settings.composite;
-      const { reportDirectory, cellLimit, guard, guardHeadroom } = settings.composite;
+      const { reportDirectory, cellLimit, guard, guardHeadroom, sampleCells } = settings.composite;
       useUnits(units === 'decimal' ? 'decimal' : 'binary');
       this.defaultView = TABS.find((tab) => tab === defaultView) ?? 'flamegraph';
       this.isFolded = foldLibraries !== false;
@@ -42,6 +44,7 @@ export class Settings {
       this.cellLimit = typeof cellLimit === 'string' ? cellLimit.trim() : '';
       this.hasGuard = guard !== false;
       this.guardHeadroom = typeof guardHeadroom === 'string' ? guardHeadroom.trim() : '';
+      this.samplesCells = sampleCells === true;
       if (typeof largestReport === 'number') {
         useLargestReport(largestReport);
       }

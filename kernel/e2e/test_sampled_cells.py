@@ -1,0 +1,204 @@
+"""While a front end shows what cells held, cells that nobody profiles are sampled: a comm tells it, no output does."""
+
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from harness import TIMEOUT, Kernel, Report, Result
+
+SAMPLED_CELLS = "filprofiler.sampled-cells"
+ALLOCATE = "data = [bytearray(1_000_000) for _ in range(40)]"
+
+
+def tell(kernel: Kernel, kind: str) -> None:
+    content = {"comm_id": SAMPLED_CELLS, "target_name": SAMPLED_CELLS, "data": {}}
+    message = kernel.client.session.msg(kind, content)
+    kernel.client.shell_channel.send(message)
+    kernel.collect(message["header"]["msg_id"])
+
+
+def run(kernel: Kernel, code: str, *, cell_id: str | None = "abc", **options: Any) -> Result:
+    content = {
+        "code": code,
+        "silent": False,
+        "store_history": True,
+        "user_expressions": {},
+        "allow_stdin": False,
+        "stop_on_error": True,
+    }
+    metadata = {} if cell_id is None else {"cellId": cell_id}
+    message = kernel.client.session.msg("execute_request", content, metadata=metadata)
+    kernel.client.shell_channel.send(message)
+    request = message["header"]["msg_id"]
+    result = kernel.collect(request, timeout=TIMEOUT, **options)
+    result.reply = kernel.reply(request)
+    return result
+
+
+def sampled(kernel: Kernel, result: Result) -> dict[str, Any]:
+    """What the comm tells about a cell: soon after its end, or before."""
+    found = result.contents("comm_msg")
+    # The next request passes behind it.
+    message = kernel.client.session.msg("kernel_info_request", {})
+    deadline = time.monotonic() + TIMEOUT
+    while not found and time.monotonic() < deadline:
+        kernel.client.shell_channel.send(message)
+        other = kernel.client.get_iopub_msg(timeout=TIMEOUT)
+        if other["msg_type"] == "comm_msg":
+            found = [other["content"]]
+    assert found, "the comm told nothing"
+    assert found[0]["comm_id"] == SAMPLED_CELLS
+    return found[0]["data"]
+
+
+def report_of(kernel: Kernel, result: Result) -> Report:
+    return Report.unpack(sampled(kernel, result)["bundle"])
+
+
+@pytest.fixture
+def sampling(kernel: Kernel) -> Iterator[Kernel]:
+    tell(kernel, "comm_open")
+    yield kernel
+    tell(kernel, "comm_close")
+
+
+def test_nothing_is_said_where_no_front_end_asks(kernel: Kernel) -> None:
+    result = run(kernel, ALLOCATE)
+    assert result.kinds() == ["execute_input"]
+
+
+def test_each_cell_is_told_with_its_id_and_leaves_no_output(sampling: Kernel) -> None:
+    result = run(sampling, ALLOCATE)
+    data = sampled(sampling, result)
+    assert (data["version"], data["cellId"]) == (1, "abc")
+    report = Report.unpack(data["bundle"])
+    assert report.peak == pytest.approx(40_000_000, rel=0.05)
+    assert report.data["sampling"]["meanBytes"] == 64 * 1024
+    cell = f"Cell [{result.reply['execution_count']}]"
+    assert report.source_of(cell, 1) == ALLOCATE
+    assert set(result.kinds()) <= {"execute_input", "comm_msg"}
+    second = report_of(sampling, run(sampling, "more = bytearray(9_000_000)", cell_id="def"))
+    assert second.peak == pytest.approx(9_000_000, rel=0.2)
+
+
+def test_a_closed_comm_ends_it(sampling: Kernel) -> None:
+    tell(sampling, "comm_close")
+    assert run(sampling, ALLOCATE).kinds() == ["execute_input"]
+    tell(sampling, "comm_open")
+    assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
+
+
+def test_code_that_is_of_no_cell_is_left_alone(sampling: Kernel) -> None:
+    assert run(sampling, ALLOCATE, cell_id=None).kinds() == ["execute_input"]
+    assert run(sampling, "  \n").kinds() == ["execute_input"]
+
+
+def test_a_profiled_cell_stays_exact(sampling: Kernel) -> None:
+    result = run(sampling, f"%%filprofile\n{ALLOCATE}")
+    assert "sampling" not in result.report.data
+    assert "comm_msg" not in result.kinds()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "%filprofile held = bytearray(5_000_000)",
+        "%%time\n%%filprofile\nheld = bytearray(5_000_000)",
+        "from filprofiler import api\nwith api.tracking():\n    held = bytearray(5_000_000)",
+    ],
+)
+def test_samples_give_way_to_a_profile_inside_of_the_cell(sampling: Kernel, code: str) -> None:
+    result = run(sampling, code)
+    assert result.status == "ok", result.traceback
+    assert "without being profiled" not in result.text("stderr")
+    assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
+
+
+def test_children_of_a_profiled_cell_are_in_its_report_after_sampled_ones_and_started_in_them(sampling: Kernel) -> None:
+    code = (
+        "import multiprocessing as mp, subprocess, sys\n"
+        "def work(size):\n    held = bytearray(size)\n    return len(held)\n"
+        "pool = mp.get_context('fork').Pool(1)\npool.map(len, ['ab'])\n"
+        f"{ALLOCATE}"
+    )
+    report = report_of(sampling, run(sampling, code))
+    assert report.peak > 30_000_000
+    assert "processes" not in report.data
+    profiled = run(
+        sampling,
+        "%%filprofile\nassert pool.map(work, [30_000_000]) == [30_000_000]\n"
+        "subprocess.run([sys.executable, '-c', 'held = bytearray(20_000_000)'], check=True)",
+    )
+    peaks = sorted(process["peakBytes"] for process in profiled.report.data["processes"]["tracked"])
+    assert peaks[-1] > 30_000_000
+    assert peaks[-2] > 20_000_000
+    # And the other way round.
+    assert report_of(sampling, run(sampling, "pool.terminate()\nmore = bytearray(9_000_000)")).peak > 9_000_000
+
+
+def test_errors_results_and_await_are_those_of_the_cell(sampling: Kernel) -> None:
+    result = run(sampling, f"{ALLOCATE}\n1 / 0")
+    assert (result.status, result.reply["ename"]) == ("error", "ZeroDivisionError")
+    assert report_of(sampling, result).data["outcome"] == {"kind": "error"}
+    result = run(sampling, f"import asyncio\nawait asyncio.sleep(0.01)\n{ALLOCATE}\nlen(data)")
+    assert result.value == "40"
+    assert report_of(sampling, result).peak > 30_000_000
+    result = run(sampling, "this is no Python")
+    assert result.reply["ename"] == "SyntaxError"
+    assert report_of(sampling, run(sampling, "get_ipython().run_cell('inner = 5')\nlen(data)")).data["outcome"] == {
+        "kind": "completed"
+    }
+
+
+def test_an_interrupt_ends_the_cell_and_is_told(sampling: Kernel) -> None:
+    code = f"import time\n{ALLOCATE}\nprint('runs', flush=True)\ntime.sleep(60)"
+    result = run(sampling, code, during=lambda: sampling.proxy.send_signal(signal.SIGINT))
+    assert result.reply["ename"] == "KeyboardInterrupt"
+    assert report_of(sampling, result).data["outcome"] == {"kind": "interrupted"}
+    assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
+
+
+def test_input_is_asked_for_as_ever(sampling: Kernel) -> None:
+    client = sampling.client
+    content = {"code": "name = input('who? ')\nname", "allow_stdin": True, "store_history": True, "silent": False}
+    message = client.session.msg("execute_request", content, metadata={"cellId": "abc"})
+    client.shell_channel.send(message)
+    assert client.get_stdin_msg(timeout=TIMEOUT)["content"]["prompt"] == "who? "
+    client.input("Ada")
+    result = sampling.collect(message["header"]["msg_id"])
+    assert result.value == "'Ada'"
+
+
+def test_a_kernel_that_dies_tells_what_its_cell_held_and_shows_no_report(own_kernel: Kernel) -> None:
+    tell(own_kernel, "comm_open")
+    client = own_kernel.client
+    code = f"import os, signal\n{ALLOCATE}\nos.kill(os.getpid(), signal.SIGKILL)"
+    message = client.session.msg("execute_request", {"code": code, "silent": False}, metadata={"cellId": "abc"})
+    client.shell_channel.send(message)
+    told, shown = None, []
+    deadline = time.monotonic() + TIMEOUT
+    while told is None and time.monotonic() < deadline:
+        other = client.get_iopub_msg(timeout=TIMEOUT)
+        shown.append(other["msg_type"])
+        if other["msg_type"] == "comm_msg":
+            told = Report.unpack(other["content"]["data"]["bundle"])
+    assert told is not None
+    assert told.peak > 30_000_000
+    assert told.data["outcome"]["kind"] == "died"
+    assert "display_data" not in shown
+
+
+def test_small_objects_come_with_an_interval(sampling: Kernel) -> None:
+    report = report_of(sampling, run(sampling, "objects = [[] for _ in range(300_000)]"))
+    # A list of 56 bytes, 16 of the collector's included, and its place in the outer one.
+    assert report.peak == pytest.approx(300_000 * 64, rel=0.25)
+    assert sum(report.data["tree"]["sampledBytes"]) > 0
+
+
+def test_a_reloaded_page_opens_the_comm_again_and_none_is_closed(sampling: Kernel) -> None:
+    tell(sampling, "comm_open")
+    result = run(sampling, f"import gc\ngc.collect()\n{ALLOCATE}")
+    assert "comm_close" not in result.kinds()
+    assert report_of(sampling, result).peak > 30_000_000

@@ -1,0 +1,109 @@
+/**
+ * With the setting on, every cell shows what it held, beside the notebook and not in it.
+ */
+import { expect, type Locator, test } from '@playwright/test';
+import { command, kernelIdle } from './lab.js';
+import { LabNotebook, takePicture, writeCells } from './lab-notebook.js';
+
+test.describe.configure({ mode: 'serial' });
+
+let notebook: LabNotebook;
+
+const ALLOCATE = 'data = [bytearray(1_000_000) for _ in range(40)]\nlen(data)';
+
+const badge = (nth: number): Locator => notebook.cells.nth(nth).locator('.fil-badge');
+const figures = (nth: number): Locator => badge(nth).getByRole('button').first();
+
+const save = async (settings: Record<string, unknown>): Promise<void> => {
+  const cookies = await notebook.page.context().cookies();
+  const token = cookies.find(({ name }) => name === '_xsrf')?.value ?? '';
+  const answer = await notebook.page.request.put('/lab/api/settings/filprofiler%3Aplugin', {
+    data: { raw: JSON.stringify(settings) },
+    headers: { 'X-XSRFToken': token },
+  });
+  expect(answer.ok()).toBe(true);
+};
+
+const stored = (): Promise<string> =>
+  notebook.page.evaluate(() =>
+    fetch('/api/contents/sampled-cells.ipynb?content=1').then((response) => response.text()),
+  );
+
+test.beforeAll(async ({ browser }) => {
+  notebook = await LabNotebook.empty(browser);
+  await notebook.page.goto('/lab?reset');
+});
+
+test.afterAll(async () => {
+  await save({});
+  await notebook.close();
+});
+
+test('a cell has no badge where the setting is off', async () => {
+  writeCells('sampled-cells.ipynb', [ALLOCATE, 'small = 1'], 'filprofile');
+  await notebook.open('sampled-cells.ipynb');
+  await notebook.run(0);
+  await expect(badge(0)).toHaveCount(0);
+});
+
+test('with the setting on each cell has one, with its peak, what it kept, its time, and the intervals', async () => {
+  await save({ sampleCells: true });
+  await notebook.open('sampled-cells.ipynb');
+  await expect(async () => {
+    await notebook.run(0);
+    await expect(figures(0)).toContainText(/≈ Peak 3\d\.\d MiB · kept 3\d\.\d MiB · /, { timeout: 3000 });
+  }).toPass();
+  await expect(figures(0)).toHaveAttribute('title', /Peak 3\d\.\d MiB \(± [\d.]+ %\), kept .* in 95 of 100 cases/);
+  await notebook.run(1);
+  await expect(figures(1)).toContainText('≈ Peak ');
+  await expect(notebook.cells.nth(0).locator('.jp-OutputArea-output')).toHaveCount(1);
+});
+
+test('one click opens its flamegraph, another closes it', async () => {
+  await figures(0).click();
+  await expect(notebook.report(0).locator('.fil-headline')).toContainText(/Peak 3\d\.\d MiB ± /);
+  await expect(notebook.report(0)).toContainText('This is a sample');
+  await takePicture('sampled-cell.png', notebook.cells.nth(0));
+  await figures(0).click();
+  await expect(notebook.report(0)).toHaveCount(0);
+});
+
+test('the overview lists sampled cells as estimates', async () => {
+  const overview = notebook.page.locator('.fil-overview');
+  await command(notebook.page, 'filprofiler:show-overview');
+  await expect(overview.locator('table').first().locator('tbody tr')).toHaveCount(2);
+  await expect(overview.locator('table').first().locator('tbody tr').first()).toContainText(/≈ 3\d\.\d MiB/);
+});
+
+test('nothing of it is stored until the reader asks', async () => {
+  await command(notebook.page, 'docmanager:save');
+  expect(await stored()).not.toContain('vnd.fil');
+  await badge(0).getByRole('button', { name: 'Keep' }).click();
+  await expect(badge(0)).toHaveCount(0);
+  await expect(notebook.report(0)).toHaveCount(1);
+  await command(notebook.page, 'docmanager:save');
+  expect(await stored()).toContain('vnd.fil');
+});
+
+test('"Exact" runs the cell again and counts every allocation', async () => {
+  await badge(1).getByRole('button', { name: 'Exact' }).click();
+  await expect(notebook.report(1)).toHaveCount(1);
+  await expect(notebook.report(1)).not.toContainText('This is a sample');
+  await expect(badge(1)).toHaveCount(0);
+});
+
+test('a restarted kernel goes on with it', async () => {
+  const { page } = notebook;
+  const restarted = page.evaluate(() => window.jupyterapp.commands.execute('kernelmenu:restart').then(() => undefined));
+  await page.getByRole('dialog').getByRole('button', { name: 'Confirm Kernel Restart' }).click();
+  await restarted;
+  await kernelIdle(page);
+  await expect(async () => {
+    await notebook.run(0);
+    await expect(figures(0)).toContainText(/≈ Peak 3\d\.\d MiB/, { timeout: 3000 });
+  }).toPass();
+});
+
+test('nothing complained in the meantime', () => {
+  expect(notebook.errors).toEqual([]);
+});
