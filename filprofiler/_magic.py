@@ -129,7 +129,6 @@ class FilProfile(Magics):
             self.say(f"this code runs without being profiled: {reason}.")
             return None
 
-<<<<<<< HEAD
     def _begin_cluster(
         self,
         request: Request,
@@ -152,7 +151,7 @@ class FilProfile(Magics):
             headroom_bytes=request.headroom_bytes,
             guard=request.guard,
         )
-=======
+
     @property
     def samples(self) -> bool:
         """Whether cells that nobody profiles are to be sampled."""
@@ -175,7 +174,6 @@ class FilProfile(Magics):
     def _parent_header(self) -> dict[str, Any] | None:
         parent = getattr(self._shell, "parent_header", {})
         return parent.get("header", parent) or None
->>>>>>> origin/main
 
     def end(
         self, profile: Profile, request: Request, outcome: Outcome, number: int | None, *, memory_error: bool

@@ -163,10 +163,9 @@ class Profile:
         finally:
             _one_at_a_time.release()
 
-<<<<<<< HEAD
     def _remember(self, report: Report) -> None:
         remember(ProfileResult(report["bundle"], report["files"]))
-=======
+
     def end_sampled(self, outcome: Outcome) -> None:
         """Ends a sampled profile, unless it has given way to another; its report goes past this process."""
         if not _taken(self):
@@ -184,7 +183,6 @@ class Profile:
         """Ends a sampled profile without a report."""
         if _taken(self):
             self._abandon()
->>>>>>> origin/main
 
     def _abandon(self) -> None:
         try:

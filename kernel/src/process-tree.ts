@@ -84,14 +84,8 @@ export class ProcessTree {
   private constructor(directory: string, tree: AddonTree, keepsAll: boolean) {
     this.directory = directory;
     this.#tree = tree;
-<<<<<<< HEAD
     this.#keepsAll = keepsAll;
-    this.#timer = setInterval(() => {
-      this.poll();
-    }, POLL_MS).unref();
-=======
     this.#timer = this.#pollAfter(IDLE_POLL_MS);
->>>>>>> origin/main
   }
 
   /**
