@@ -381,25 +381,26 @@ def _probe(dask_worker: Worker) -> dict[str, Any]:
     }
 
 
-_joined: dict[str, dict[str, str]] = {}
+_profiles: set[str] = set()
+"""That this process takes part in as a worker."""
 
 
 def _join(profile: str, dask_worker: Worker) -> dict[str, str]:
-    if profile not in _joined:
-        limit = getattr(getattr(dask_worker, "memory_manager", None), "memory_limit", None)
-        _joined[profile] = workers.join(
-            profile,
-            f"worker {dask_worker.name}",
-            limit_bytes=limit or None,
-            clock_offset_seconds=float(getattr(dask_worker, "scheduler_delay", 0.0)),
-        )
-        _name_tasks()
-    return _joined[profile]
+    limit = getattr(getattr(dask_worker, "memory_manager", None), "memory_limit", None)
+    answer = workers.join(
+        profile,
+        f"worker {dask_worker.name}",
+        limit_bytes=limit or None,
+        clock_offset_seconds=float(getattr(dask_worker, "scheduler_delay", 0.0)),
+    )
+    _profiles.add(profile)
+    _name_tasks()
+    return answer
 
 
 def _leave(profile: str) -> None:
-    if _joined.pop(profile, None) is not None:
-        _restore_tasks()
+    _profiles.discard(profile)
+    _restore_tasks()
     workers.leave(profile)
 
 
@@ -430,7 +431,7 @@ def _name_tasks() -> None:
 def _restore_tasks() -> None:
     import distributed.worker as module
 
-    if not _joined:
+    if not _profiles:
         for name, original in _originals.items():
             setattr(module, name, original)
         _originals.clear()

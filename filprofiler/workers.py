@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
-from typing import Any, ParamSpec, TypedDict, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypedDict, TypeVar
 
 from filprofiler import _tracker
 from filprofiler._node import CannotStart
@@ -115,13 +115,22 @@ def why_not() -> str | None:
     return None
 
 
-_trees_before: dict[str, str] = {}
+class _Joined(NamedTuple):
+    """A profile that this process takes part in."""
+
+    pid: int
+    """Of who has joined: a forked child knows of it too."""
+    tree_before: str
+    answer: dict[str, str]
+
+
+_joined: dict[str, _Joined] = {}
 
 
 def join(
     profile: str, worker: str, *, limit_bytes: int | None = None, clock_offset_seconds: float = 0.0
 ) -> dict[str, str]:
-    """Has this process profiled from now on.
+    """Has this process profiled from now on; the second time it does nothing.
 
     Args:
         profile: of :func:`new_profile`.
@@ -135,6 +144,9 @@ def join(
     Raises:
         ProfilingError: if it can't be, with the reason.
     """
+    known = _joined.get(profile)
+    if known is not None and known.pid == os.getpid():
+        return known.answer
     problem = why_not()
     if problem is not None:
         raise ProfilingError(problem)
@@ -155,14 +167,15 @@ def join(
         _tracker.move_to_tree(answer["directory"])
     except _tracker.TrackerError as error:
         raise ProfilingError(str(error)) from error
-    _trees_before[profile] = before
-    return {"host": answer["host"], "machine": answer["directory"]}
+    _joined[profile] = _Joined(os.getpid(), before, {"host": answer["host"], "machine": answer["directory"]})
+    return _joined[profile].answer
 
 
 def leave(profile: str) -> None:
     """Ends what :func:`join` began; the process is again where it was before. Never fails."""
-    before = _trees_before.pop(profile, None)
-    if before is not None:
+    known = _joined.pop(profile, None)
+    if known is not None:
+        before = known.tree_before
         # If it can't go back, it is in none.
         with contextlib.suppress(_tracker.TrackerError):
             _tracker.move_to_tree(before if before and Path(before).exists() else _tracker.STANDING_BY)

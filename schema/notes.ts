@@ -91,20 +91,22 @@ const MOST_NAMED = 10;
 
 function meaningOfCluster(machines: Cluster['machines'], hasClient: boolean): string {
   const workers = machines.reduce((sum, machine) => sum + machine.workers, 0);
-  const each = machines.slice(0, MOST_NAMED).map(({ host, peakBytes, boundBytes, workers: count }) =>
-    say(
-      'On %1 all processes of %2 workers held %3 together at the most (exact to %4).',
-      host,
-      count,
-      formatBytes(peakBytes),
-      formatBytes(boundBytes),
-    ),
-  );
+  const each = machines
+    .slice(0, MOST_NAMED)
+    .map(({ host, peakBytes, boundBytes, workers: count }) =>
+      say(
+        'On %1 (workers: %2) all processes together held %3 at the most, exact to %4.',
+        host,
+        count,
+        formatBytes(peakBytes),
+        formatBytes(boundBytes),
+      ),
+    );
   return [
     say(
       hasClient
-        ? 'This is the sum of %1 workers and the client, each at its own peak: an upper bound of what they held at one moment.'
-        : 'This is the sum of %1 workers, each at its own peak: an upper bound of what the cluster held at one moment.',
+        ? 'This is the sum of the peaks of the client and its workers (%1), each at its own moment: an upper bound of what they held together.'
+        : 'This is the sum of the peaks of all workers (%1), each at its own moment: an upper bound of what they held together.',
       workers,
     ),
     ...each,

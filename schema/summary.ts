@@ -170,11 +170,7 @@ export function answer(report: Report): Phrase[][] {
     return [...why, [{ kind: 'plain', text: held }], ...dominantLineInWords(report)];
   }
   return [
-    [
-      { kind: 'strong', text: peakInWords(report) },
-      ...intervalOfPeak(report),
-      { kind: 'plain', text: parts },
-    ],
+    [{ kind: 'strong', text: peakInWords(report) }, ...intervalOfPeak(report), { kind: 'plain', text: parts }],
     ...dominantLineInWords(report),
   ];
 }

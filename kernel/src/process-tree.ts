@@ -348,7 +348,13 @@ export class ProcessTree {
       const path = join(this.directory, `${SEGMENT_PREFIX}${number}`);
       try {
         const handle = this.#tree.adopt(path);
-        this.#known.set(number, { handle, info: this.#tree.member(handle), kept: null, copiedBytes: null, wasKilled: false });
+        this.#known.set(number, {
+          handle,
+          info: this.#tree.member(handle),
+          kept: null,
+          copiedBytes: null,
+          wasKilled: false,
+        });
         this.#waiting.delete(number);
       } catch {
         if (performance.now() - since > APPEARS_WITHIN_MS) {
@@ -373,7 +379,8 @@ export class ProcessTree {
         this.#refresh(known);
       }
       const snapshot = this.#tree.snapshot(known.handle);
-      known.kept = this.#keepsAll || sum(snapshot.jointSiteBytes) > 0 ? { snapshot, jointPeakBytes: this.jointPeakBytes } : null;
+      known.kept =
+        this.#keepsAll || sum(snapshot.jointSiteBytes) > 0 ? { snapshot, jointPeakBytes: this.jointPeakBytes } : null;
       this.#letGo(number, known);
       if (known.kept === null && known.info.peakBytes < SMALL_BYTES) {
         if (known.info.session === this.#session) {

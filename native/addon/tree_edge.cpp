@@ -30,8 +30,8 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
         {InstanceMethod<&ProcessTree::joint>("joint"), InstanceMethod<&ProcessTree::adopt>("adopt"),
          InstanceMethod<&ProcessTree::member>("member"), InstanceMethod<&ProcessTree::reap>("reap"),
          InstanceMethod<&ProcessTree::snapshot>("snapshot"), InstanceMethod<&ProcessTree::forget>("forget"),
-         InstanceMethod<&ProcessTree::set_exact>("setExact"), InstanceMethod<&ProcessTree::begin>("begin"), InstanceMethod<&ProcessTree::end>("end"),
-         InstanceMethod<&ProcessTree::stop>("stop")});
+         InstanceMethod<&ProcessTree::set_exact>("setExact"), InstanceMethod<&ProcessTree::begin>("begin"),
+         InstanceMethod<&ProcessTree::end>("end"), InstanceMethod<&ProcessTree::stop>("stop")});
   }
 
   explicit ProcessTree(const Napi::CallbackInfo& info) : ObjectWrap(info) {

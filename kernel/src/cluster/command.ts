@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import * as z from 'zod/mini';
-import { CellSource, LineRecord } from '../../../schema/control.js';
+import type { LineRecord } from '../../../schema/control.js';
+import { CellSource } from '../../../schema/control.js';
 import { Cluster } from '../../../schema/cluster.js';
-import { Report, ReportEnvelope, Subject } from '../../../schema/report.js';
+import type { Report } from '../../../schema/report.js';
+import { ReportEnvelope, Subject } from '../../../schema/report.js';
 import { writeOut } from '../commands/say.js';
 import { toMimeBundle } from '../output/bundle.js';
 import { writeReportFiles } from '../output/files.js';

@@ -81,9 +81,9 @@ export function joinMachines(machines: readonly MachineReport[], context: Cluste
     ...(cluster.missing.length > 0 ? (['workers-missing'] as const) : []),
     'cluster',
   ];
-  const { merged: _, ...rest } = merged;
   return {
-    ...rest,
+    ...merged,
+    merged: undefined,
     title: displayableTitle(context.title),
     subject: displayableSubject(context.subject),
     outcome,
@@ -104,7 +104,7 @@ export function joinMachines(machines: readonly MachineReport[], context: Cluste
     notes: [
       ...codes.map((code) => ({ code, text: noteText(code, { outcome, cluster }) })),
       // What is told of the cluster is not told again of each process.
-      ...rest.notes.filter(({ code }) => code !== 'merged' && code !== 'process-died' && code !== 'live-snapshot'),
+      ...merged.notes.filter(({ code }) => code !== 'merged' && code !== 'process-died' && code !== 'live-snapshot'),
     ],
   };
 }

@@ -104,7 +104,7 @@ export class Machine {
     return {
       name: worker?.name ?? processName(command, info.isForked),
       pid: info.pid,
-      parentPid: info.parentPid ?? 0,
+      parentPid: info.parentPid,
       command: command.join(' '),
       isWorker: worker !== undefined,
       origin: info.isForked ? 'forked' : 'executed',

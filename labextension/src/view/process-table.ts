@@ -52,11 +52,13 @@ export function processTable(report: Report): HTMLElement[] {
   const table = element(
     'table',
     {},
-    element('caption', { class: 'fil-spoken' }, 
-        isCluster
-          ? say('Processes by the memory that they held at their own peaks')
-          : say('Processes by the memory that they held at the peak of all'),
-      ),
+    element(
+      'caption',
+      { class: 'fil-spoken' },
+      isCluster
+        ? say('Processes by the memory that they held at their own peaks')
+        : say('Processes by the memory that they held at the peak of all'),
+    ),
     element(
       'thead',
       {},
