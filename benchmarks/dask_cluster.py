@@ -51,7 +51,7 @@ def shuffle() -> int:
 @contextmanager
 def cluster() -> Iterator[Client]:
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, silence_logs=50) as made,
+        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as made,
         Client(made) as client,
     ):
         client.wait_for_workers(WORKERS)

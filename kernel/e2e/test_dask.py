@@ -42,7 +42,7 @@ def refusal(client):
         return str(error)
 
 def local(workers, **options):
-    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50, **options)
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50, **options)
 """
 
 
@@ -226,7 +226,7 @@ def test_a_cell_is_profiled_with_the_clusters_workers(own_kernel: Kernel) -> Non
     made = own_kernel.run(
         """from distributed import Client, LocalCluster
 import time
-cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
 client = Client(cluster)
 client.wait_for_workers(2)
 def hold(size):
