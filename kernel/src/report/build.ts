@@ -49,6 +49,8 @@ export interface ReportContext {
   readonly durationSeconds: number;
   readonly timeline: Report['timeline'];
   readonly producer: Report['producer'];
+  /** Shared by reports that are made together; one of its own if missing. */
+  readonly sources?: SourceLines;
 }
 
 const LONGEST_TITLE = 200;
@@ -105,7 +107,7 @@ export class ReportSource {
       sampledBytes: tree.sampledBytes === null ? null : totalsOf(tree.parent, tree.sampledBytes),
     };
     const { sampling } = snapshot;
-    const sources = new SourceLines(context.workingDirectory);
+    const sources = context.sources ?? new SourceLines(context.workingDirectory);
     return new ReportSource(
       tree,
       totals,
