@@ -1,7 +1,7 @@
 """The programs of `npm run prove:sampling`: each allocates the same in every run, so that a sample of it can be judged.
 
-`python sampling_programs.py NAME MEAN` runs one, sampled with that mean distance in bytes, or exact with 0; `--list` names
-them. The first five hold 500 MB and more.
+`python sampling_programs.py NAME MEAN` runs one, sampled with that mean distance in bytes, or exact with 0; `--list`
+names them. The first five hold 500 MB and more.
 """
 
 import importlib

@@ -26,7 +26,7 @@ await script(async () => {
   const { values } = parseArgs({
     options: {
       rounds: { type: 'string', default: '100' },
-      mean: { type: 'string', default: '65536' },
+      mean: { type: 'string', default: '32768' },
       only: { type: 'string', default: '' },
       seed: { type: 'string', default: '1' },
     },

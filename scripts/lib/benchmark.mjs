@@ -13,7 +13,7 @@ const CURVES = at('benchmarks', 'curves.py');
 
 /** Ours without and with tracking, the peers with it; `plain` is what all are divided by. */
 export const MODES = /** @type {const} */ (['plain', 'off', 'on', 'old-fil', 'memray']);
-/** Ours with a sample of what is allocated: one byte in 64 KiB, which is the default, and in 16 KiB. */
+/** Ours with a sample of what is allocated: one byte in 32 KiB, which is the default, and in 16 KiB. */
 export const SAMPLED_MODES = /** @type {const} */ (['plain', 'sampled', 'sampled-fine']);
 /** @typedef {typeof MODES[number] | typeof SAMPLED_MODES[number]} Mode */
 
