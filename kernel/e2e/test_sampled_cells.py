@@ -75,7 +75,7 @@ def test_each_cell_is_told_with_its_id_and_leaves_no_output(sampling: Kernel) ->
     assert (data["version"], data["cellId"]) == (1, "abc")
     report = Report.unpack(data["bundle"])
     assert report.peak == pytest.approx(40_000_000, rel=0.05)
-    assert report.data["sampling"]["meanBytes"] == 64 * 1024
+    assert report.data["sampling"]["meanBytes"] == 32 * 1024
     cell = f"Cell [{result.reply['execution_count']}]"
     assert report.source_of(cell, 1) == ALLOCATE
     assert set(result.kinds()) <= {"execute_input", "comm_msg"}
