@@ -324,3 +324,21 @@ def test_a_thread_that_forks_can_end_in_the_child_although_other_threads_came_an
         print(statuses)
     """)
     assert result.output == "{3}"
+
+
+def test_deep_stacks_under_tracemalloc_wait_for_nobody(run: RunTracked) -> None:
+    # Its own tables grow in the middle of an allocation, while it holds a lock that every new object takes.
+    result = run("""
+        import tracemalloc
+        kept = []
+        def down(depth):
+            kept.append([object() for _ in range(50)])
+            if depth: down(depth - 1)
+        tracker.begin([])
+        tracemalloc.start(2)
+        for _ in range(20): down(150)
+        tracemalloc.stop()
+        tracker.end()
+        print(len(kept))
+    """)
+    assert result.output == "3020"

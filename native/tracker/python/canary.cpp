@@ -11,9 +11,20 @@ bool is_dict(const Interpreter& python, const std::byte* object) {
   return *reinterpret_cast<const std::byte* const*>(object + type_offset) == python.api().dict_type;
 }
 
+/// Whether somebody stands before Python's raw allocator, whose own functions need no context: tracemalloc, or a debug
+/// hook. Tracemalloc allocates while it holds a lock that it takes for every new object.
+bool somebody_traces(const Interpreter& python) {
+  Allocator raw{};
+  python.api().get_allocator(Domain::raw, &raw);
+  return raw.context != nullptr;
+}
+
 /// An empty dict. The program is in the middle of an allocation and expects no garbage collection there; 3.11 could
-/// start one.
+/// start one. Null if there is no memory, or where making an object could wait for a lock of this very thread.
 const std::byte* new_dict(const Interpreter& python) {
+  if (somebody_traces(python)) {
+    return nullptr;
+  }
   const bool collecting = python.api().gc_disable() != 0;
   void* dict = python.api().dict_new();
   if (collecting) {
