@@ -354,7 +354,9 @@ export function processesStatement({ processes, cluster }: Report): string | nul
       ? boundBytes === 0
         ? say('The peak is what %1 processes held together, exact to the byte.', atPeak)
         : say('The peak is what %1 processes held together, exact to %2.', atPeak, formatBytes(boundBytes))
-      : say('At the peak one process held everything.'),
+      : boundBytes === 0
+        ? say('At the peak one process held everything.')
+        : say('At the peak one process held everything, exact to %1.', formatBytes(boundBytes)),
   ];
   if (small.count > 0) {
     parts.push(say('%1 more held %2 each at most.', small.count, formatBytes(small.peakBytes)));
@@ -372,7 +374,7 @@ export function processesStatement({ processes, cluster }: Report): string | nul
     const most = untracked.reduce((best, process) => (process.highWaterBytes > best.highWaterBytes ? process : best));
     parts.push(
       say(
-        'Not tracked, as the tracker can’t be loaded into them: %1, of which %2 had most in memory, %3.',
+        'Not tracked, as the tracker can’t be loaded into them or can’t keep their figures: %1, of which %2 had most in memory, %3.',
         untracked.length,
         most.command.split(' ')[0] ?? '',
         formatBytes(most.highWaterBytes),

@@ -120,34 +120,37 @@ def environment() -> Iterator[tuple[str, dict[str, str], Path]]:
         yield mark, {**os.environ, MARK: mark, "TMPDIR": directory}, Path(directory)
 
 
-def shared_memory_files() -> set[str]:
-    """Names in the file system of shared memory."""
-    return {path.name for path in Path("/dev/shm").iterdir()}
+def trees_of(pids: set[int]) -> list[str]:
+    """Directories of process trees that these processes have made: other programs on the machine make theirs."""
+    return [path.name for path in Path("/dev/shm").glob("fil-tree-*") if int(path.name.split("-")[2]) in pids]
 
 
 def die(victim: Victim, moment: Moment) -> Trial:
     """One trial."""
-    before = shared_memory_files()
     with environment() as (mark, env, directory):
-        trial = _client_dies(env, moment) if victim == "client" else _kernel_dies(victim, env, mark, moment)
-        if not within(CLEAN_SECONDS, lambda: not marked(mark)):
+        seen: set[int] = set()
+
+        def living() -> list[psutil.Process]:
+            found = marked(mark)
+            seen.update(process.pid for process in found)
+            return found
+
+        trial = _client_dies(env, moment, living) if victim == "client" else _kernel_dies(victim, env, living, moment)
+        if not within(CLEAN_SECONDS, lambda: not living()):
             left = [" ".join(process.cmdline())[:100] for process in marked(mark)]
             trial.faults.append(f"{len(left)} processes are left: {left}")
             for process in marked(mark):
                 process.kill()
         if not within(CLEAN_SECONDS, lambda: not list(directory.glob("fil-*"))):
             trial.faults.append(f"directories are left: {[path.name for path in directory.glob('fil-*')]}")
-
-        # Other programs may make some; ours carry our name.
-        def leaked() -> set[str]:
-            return {name for name in shared_memory_files() - before if "fil" in name}
-
-        if not within(CLEAN_SECONDS, lambda: not leaked()):
-            trial.faults.append(f"shared memory is left: {leaked()}")
+        if not within(CLEAN_SECONDS, lambda: not trees_of(seen)):
+            trial.faults.append(f"shared memory is left: {trees_of(seen)}")
         return trial
 
 
-def _kernel_dies(victim: Victim, env: dict[str, str], mark: str, moment: Moment) -> Trial:
+def _kernel_dies(
+    victim: Victim, env: dict[str, str], living: Callable[[], list[psutil.Process]], moment: Moment
+) -> Trial:
     manager = KernelManager(kernel_name=KERNEL)
     start = time.monotonic()
     manager.start_kernel(env=env)
@@ -172,7 +175,8 @@ def _kernel_dies(victim: Victim, env: dict[str, str], mark: str, moment: Moment)
         listen(start + START_SECONDS, until_output=True)
         start = time.monotonic()
     listen(start + moment.seconds)
-    pids = [process.pid] if victim == "proxy" else [p.pid for p in marked(mark) if _is_child(p)]
+    found = living()
+    pids = [process.pid] if victim == "proxy" else [p.pid for p in found if _is_child(p)]
     reached = "holding" if "holding" in result.text() else "running" if result.messages else "starting"
     trial = Trial(victim, moment, reached if pids else "not started", 0.0, [])
     killed = time.monotonic()
@@ -232,11 +236,12 @@ while True:
 """
 
 
-def _client_dies(env: dict[str, str], moment: Moment) -> Trial:
+def _client_dies(env: dict[str, str], moment: Moment, living: Callable[[], list[psutil.Process]]) -> Trial:
     command = [sys.executable, "-c", _CLIENT, KERNEL, CELL]
     client = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     output = "" if moment.after == "start" else (client.stdout.readline() if client.stdout else "")
     time.sleep(moment.seconds)
+    living()
     client.kill()
     said = output + client.communicate()[0]
     return Trial("client", moment, "holding" if "earlier output" in said else "starting", 0.0, [])

@@ -1,5 +1,6 @@
 /** What the system's process table says about a tree of processes. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 
 /** Clock ticks a second, which has been 100 on every Linux since 2.6 (USER_HZ). */
 const TICKS = 100;
@@ -34,11 +35,12 @@ export interface Untracked {
 }
 
 /**
- * Descendants that the tracker is not in. Who is only about to become another program, and small programs, have it loaded.
+ * Descendants that have not found the tree. Who is only about to become another program, and small programs, have its page mapped.
  *
  * @param members pids that are known to be tracked.
+ * @param directory the tree's.
  */
-export function untrackedBelow(top: number, members: ReadonlySet<number>): Untracked[] {
+export function untrackedBelow(top: number, members: ReadonlySet<number>, directory: string): Untracked[] {
   const found: Untracked[] = [];
   const stack = childrenOf(top);
   for (let seen = 0; stack.length > 0 && seen < MOST_DESCENDANTS; seen++) {
@@ -50,7 +52,7 @@ export function untrackedBelow(top: number, members: ReadonlySet<number>): Untra
     const maps = read(`/proc/${pid}/maps`);
     const highWater = /^VmHWM:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1];
     // A process that is ending has no memory any more.
-    if (maps === null || maps === '' || maps.includes('libfil_tracker') || highWater === undefined) {
+    if (maps === null || maps === '' || maps.includes(`/${basename(directory)}/`) || highWater === undefined) {
       continue;
     }
     const command = (read(`/proc/${pid}/cmdline`) ?? '')

@@ -79,6 +79,8 @@ export class ProcessTree {
   #begunAt = Number.NEGATIVE_INFINITY;
   #topPid: number | null = null;
   #small = { count: 0, peakBytes: 0 };
+  /** Of those that are only counted, and were let go: they could be ahead with what they claimed, too. */
+  #smallLives: Life[] = [];
   #session = 0;
 
   private constructor(directory: string, tree: AddonTree, keepsAll: boolean) {
@@ -95,7 +97,8 @@ export class ProcessTree {
    */
   static make(addon: Addon, keepsAll = false): ProcessTree | null {
     for (const place of PLACES) {
-      const directory = join(place, `fil-tree-${randomBytes(RANDOM_BYTES).toString('hex')}`);
+      // With our pid, so that whoever finds it can tell whose it is.
+      const directory = join(place, `fil-tree-${process.pid}-${randomBytes(RANDOM_BYTES).toString('hex')}`);
       try {
         const { bavail, bsize } = statfsSync(place);
         if (Buffer.byteLength(directory) > LONGEST_DIRECTORY || bavail * bsize < LEAST_FREE_BYTES) {
@@ -130,6 +133,7 @@ export class ProcessTree {
     this.#begunAt = performance.now();
     this.#untracked.clear();
     this.#small = { count: 0, peakBytes: 0 };
+    this.#smallLives = [];
     for (const [number, known] of this.#known) {
       if (known.info.leftAtSeconds !== null) {
         this.#letGo(number, known);
@@ -229,6 +233,7 @@ export class ProcessTree {
     const joint = this.#tree.joint();
     const parts: ProcessPart[] = [];
     const small = { ...this.#small };
+    const lives = [...this.#smallLives];
     const tracked: TrackedProcess[] = [];
     const began = top.beganAtSeconds;
     for (const [number, known] of this.#known) {
@@ -237,6 +242,7 @@ export class ProcessTree {
       if (info.session !== top.session) {
         continue;
       }
+      lives.push(info);
       const kept = known.kept?.jointPeakBytes === joint.peakBytes ? known.kept.snapshot : null;
       const snapshot = known.handle === null ? kept : this.#tree.snapshot(known.handle);
       const jointBytes = snapshot === null ? 0 : sum(snapshot.jointSiteBytes);
@@ -309,7 +315,7 @@ export class ProcessTree {
         small,
         untracked,
         refused: joint.refusedMembers,
-        boundBytes: isJoint ? 2 * joint.creditBytes * mostAtOnce(tracked) : 0,
+        boundBytes: lives.length === 0 ? 0 : 2 * joint.creditBytes * mostAtOnce(lives),
       },
     };
   }
@@ -378,12 +384,14 @@ export class ProcessTree {
         known.wasKilled = true;
         this.#refresh(known);
       }
-      const snapshot = this.#tree.snapshot(known.handle);
       known.kept =
-        this.#keepsAll || sum(snapshot.jointSiteBytes) > 0 ? { snapshot, jointPeakBytes: this.jointPeakBytes } : null;
+        this.#keepsAll || this.#tree.heldAtJointPeak(known.handle)
+          ? { snapshot: this.#tree.snapshot(known.handle), jointPeakBytes: this.jointPeakBytes }
+          : null;
       this.#letGo(number, known);
       if (known.kept === null && known.info.peakBytes < SMALL_BYTES) {
         if (known.info.session === this.#session) {
+          this.#smallLives.push(known.info);
           this.#small = {
             count: this.#small.count + 1,
             peakBytes: Math.max(this.#small.peakBytes, known.info.peakBytes),
@@ -413,7 +421,7 @@ export class ProcessTree {
       return;
     }
     const members = new Set([...this.#known.values()].map(({ info }) => info.pid));
-    for (const found of untrackedBelow(this.#topPid, members)) {
+    for (const found of untrackedBelow(this.#topPid, members, this.directory)) {
       const before = this.#untracked.get(found.pid)?.highWaterBytes ?? 0;
       this.#untracked.set(found.pid, {
         command: found.command,
@@ -435,11 +443,14 @@ function isOver(snapshot: Snapshot, { leftAtSeconds }: TreeMember): Snapshot {
     : { ...snapshot, currentSiteBytes: new Float64Array(snapshot.currentSiteBytes.length) };
 }
 
+/** When a process was there. */
+type Life = Pick<TreeMember, 'joinedAtSeconds' | 'leftAtSeconds'>;
+
 /** How many processes lived at the same time, with the one at the top. */
-function mostAtOnce(tracked: readonly TrackedProcess[]): number {
-  const moments = tracked.flatMap(({ beganSeconds, endedSeconds }) => [
-    { seconds: beganSeconds, change: 1 },
-    ...(endedSeconds === null ? [] : [{ seconds: endedSeconds, change: -1 }]),
+function mostAtOnce(lives: readonly Life[]): number {
+  const moments = lives.flatMap(({ joinedAtSeconds, leftAtSeconds }) => [
+    { seconds: joinedAtSeconds, change: 1 },
+    ...(leftAtSeconds === null ? [] : [{ seconds: leftAtSeconds, change: -1 }]),
   ]);
   // Who comes at the moment at which another goes was there with it.
   moments.sort((a, b) => a.seconds - b.seconds || b.change - a.change);

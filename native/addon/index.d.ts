@@ -308,6 +308,8 @@ export class ProcessTree {
   member(number: number): TreeMember;
   /** The member's columns, with `jointSiteBytes`. */
   snapshot(number: number): Snapshot;
+  /** Whether a member that has ended held anything at the joint peak. */
+  heldAtJointPeak(number: number): boolean;
   /** To be called once for a member that died without having left: what it held is no part of the sum any more. */
   reap(number: number): void;
   /** Unmaps a member's segment. */

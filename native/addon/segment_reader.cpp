@@ -273,6 +273,24 @@ Snapshot SegmentReader::snapshot(std::int64_t joint_peak) const {
   return copy;
 }
 
+bool SegmentReader::held_at_joint_peak(std::int64_t joint_peak) const {
+  const segment::Header& live = header();
+  const tree::Member& member = tree::member_of(view_);
+  const std::uint64_t joint_generation = live.joint_generation.load(std::memory_order_acquire);
+  if (joint_generation == 0 || member.left_at_peak.load(std::memory_order_acquire) != joint_peak) {
+    return false;
+  }
+  const bool has_changed = member.seen_peak.load(std::memory_order_acquire) == joint_peak;
+  const segment::View view = scaled_view();
+  const std::uint32_t site_count = live.site_count.load(std::memory_order_acquire);
+  check_at_most("site count", site_count, view.most_sites());
+  const segment::SiteCounts* counts = view.counts();
+  return std::any_of(counts, counts + site_count, [&](const segment::SiteCounts& site) {
+    return (has_changed ? segment::bytes_at_joint_peak(site, joint_generation)
+                        : site.current_bytes.load(std::memory_order_relaxed)) > 0;
+  });
+}
+
 /// One copy. False if the ledger reached a new peak or a new session meanwhile, so that rows are of different moments.
 bool SegmentReader::try_snapshot(Snapshot& to, std::int64_t joint_peak) const {
   const segment::Header& live = header();

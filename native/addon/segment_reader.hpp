@@ -85,6 +85,8 @@ class SegmentReader {
 
   /// @param joint_peak of the tree (tree.hpp); below 0 without one.
   Snapshot snapshot(std::int64_t joint_peak = -1) const;
+  /// Whether a process that has ended held anything at the tree's peak: at next to no cost, as most of many have not.
+  bool held_at_joint_peak(std::int64_t joint_peak) const;
 
   segment::SampledView sampled_view() const;
   /// What the recorder of a job has noted: bytes held, `seconds` apart.

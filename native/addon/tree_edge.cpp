@@ -29,9 +29,11 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
         env, "ProcessTree",
         {InstanceMethod<&ProcessTree::joint>("joint"), InstanceMethod<&ProcessTree::adopt>("adopt"),
          InstanceMethod<&ProcessTree::member>("member"), InstanceMethod<&ProcessTree::reap>("reap"),
-         InstanceMethod<&ProcessTree::snapshot>("snapshot"), InstanceMethod<&ProcessTree::forget>("forget"),
-         InstanceMethod<&ProcessTree::set_exact>("setExact"), InstanceMethod<&ProcessTree::begin>("begin"),
-         InstanceMethod<&ProcessTree::end>("end"), InstanceMethod<&ProcessTree::stop>("stop")});
+         InstanceMethod<&ProcessTree::snapshot>("snapshot"),
+         InstanceMethod<&ProcessTree::held_at_joint_peak>("heldAtJointPeak"),
+         InstanceMethod<&ProcessTree::forget>("forget"), InstanceMethod<&ProcessTree::set_exact>("setExact"),
+         InstanceMethod<&ProcessTree::begin>("begin"), InstanceMethod<&ProcessTree::end>("end"),
+         InstanceMethod<&ProcessTree::stop>("stop")});
   }
 
   explicit ProcessTree(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -114,6 +116,13 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
   Napi::Value snapshot(const Napi::CallbackInfo& info) {
     return guarded(info.Env(),
                    [&] { return snapshot_js(info.Env(), reader(info), tree::joint_peak(control_->control().joint)); });
+  }
+
+  Napi::Value held_at_joint_peak(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const bool held = reader(info).held_at_joint_peak(tree::joint_peak(control_->control().joint));
+      return Napi::Boolean::New(info.Env(), held);
+    });
   }
 
   Napi::Value reap(const Napi::CallbackInfo& info) {

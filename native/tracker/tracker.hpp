@@ -221,7 +221,8 @@ class Tracker {
   bool join_with_stacks(std::uint32_t session, const Thread& thread);
   void tell_program_bytes(const ExclusiveGuard& guard);
   bool join_as_program(const ExclusiveGuard& guard, std::uint32_t session);
-  bool start_in_tree(const ExclusiveGuard& guard, std::uint32_t session);
+  /// @param parent as of TreeLink::open_segment.
+  bool start_in_tree(const ExclusiveGuard& guard, std::uint32_t session, const tree::Member* parent = nullptr);
   void go_on_in_child();
   SiteId site_of(const ExclusiveGuard& guard, const Thread& thread);
   /// Runs `action(guard, thread)` alone, if `session` is still under way.

@@ -136,9 +136,10 @@ bool Tracker::join_with_stacks(std::uint32_t session, const Thread& thread) {
 }
 
 /// Alone, with tables that are prepared.
-bool Tracker::start_in_tree(const ExclusiveGuard& guard, std::uint32_t session) {
+bool Tracker::start_in_tree(const ExclusiveGuard& guard, std::uint32_t session, const tree::Member* parent) {
   if (view_.base == nullptr) {
-    view_ = link_.open_segment(role_ == Role::forked ? tree::Origin::forked : tree::Origin::executed, !is_program_);
+    const tree::Origin origin = role_ == Role::forked ? tree::Origin::forked : tree::Origin::executed;
+    view_ = link_.open_segment(origin, !is_program_, parent);
     if (view_.base == nullptr) {
       refused_session_ = session;
       return false;
@@ -244,6 +245,7 @@ void Tracker::go_on_in_child() {
   forked_ = true;
   joined_.store(0, std::memory_order_relaxed);
   // The parent's segment, which is mapped here too, is the parent's.
+  const tree::Member* parent = view_.base == nullptr ? nullptr : &tree::member_of(view_);
   view_ = segment::View{nullptr};
   ledger_ = Ledger();
   if (prepared_) {
@@ -254,7 +256,7 @@ void Tracker::go_on_in_child() {
   mappings_.clear(guard);
   if (was_tracking && !is_program_) {
     pass(Mark::joined_in_child);
-    start_in_tree(guard, session);
+    start_in_tree(guard, session, parent);
   }
 }
 

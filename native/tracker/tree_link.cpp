@@ -1,7 +1,6 @@
 #include "tree_link.hpp"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -20,14 +19,22 @@ namespace {
 struct Place {
   char text[tree::longest_directory + 32];
 };
+static_assert(sizeof(tree::control_name) < 20 && sizeof(tree::segment_prefix) < 20);
 Place place_of(const char* directory, const char* name) {
   Place place{};
-  snprintf(place.text, sizeof(place.text), "%s/%s", directory, name);
+  strcpy(stpcpy(stpcpy(place.text, directory), "/"), name);
   return place;
 }
+/// Without printf(), which reads in a forked child a dozen pages that it does not need otherwise.
 Place place_of(const char* directory, std::uint32_t number) {
-  Place place{};
-  snprintf(place.text, sizeof(place.text), "%s/%s%u", directory, tree::segment_prefix, number);
+  char digits[11] = {};
+  char* first = digits + sizeof(digits) - 1;
+  do {
+    *--first = static_cast<char>('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
+  Place place = place_of(directory, tree::segment_prefix);
+  strcat(place.text, first);
   return place;
 }
 
@@ -101,7 +108,7 @@ segment::View TreeLink::refused() {
   return segment::View{nullptr};
 }
 
-segment::View TreeLink::open_segment(tree::Origin origin, bool has_stacks) {
+segment::View TreeLink::open_segment(tree::Origin origin, bool has_stacks, const tree::Member* parent) {
   const system::ErrnoKept kept;
   if (!may_be_long(segment::total_bytes)) {
     return refused();
@@ -133,20 +140,25 @@ segment::View TreeLink::open_segment(tree::Origin origin, bool has_stacks) {
   header.pid = getpid();
   view.guard().admissible_bytes.store(INT64_MAX, std::memory_order_relaxed);
   view.guard().budget_bytes.store(INT64_MAX, std::memory_order_relaxed);
-  introduce(tree::member_of(view), origin, has_stacks);
+  introduce(tree::member_of(view), origin, has_stacks, parent);
   header.state.store(segment::State::attached, std::memory_order_relaxed);
   // Last: whoever finds it finds the rest.
   reinterpret_cast<std::atomic<std::uint64_t>&>(header.magic).store(segment::magic, std::memory_order_release);
   return view;
 }
 
-void introduce(tree::Member& member, tree::Origin origin, bool has_stacks) {
+void introduce(tree::Member& member, tree::Origin origin, bool has_stacks, const tree::Member* parent) {
   const system::ErrnoKept kept;
   member.left_at_peak.store(-1, std::memory_order_relaxed);
   member.joined_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
   member.parent = getppid();
   member.origin = origin;
   member.has_stacks = has_stacks ? 1 : 0;
+  if (parent != nullptr) {
+    memcpy(member.command, parent->command, sizeof(member.command));
+    member.command_bytes = parent->command_bytes;
+    return;
+  }
   const int descriptor = static_cast<int>(syscall(SYS_openat, AT_FDCWD, "/proc/self/cmdline", O_RDONLY | O_CLOEXEC));
   if (descriptor >= 0) {
     const long read = syscall(SYS_read, descriptor, member.command, sizeof(member.command));

@@ -30,7 +30,8 @@ class TreeLink {
   void stand_by();
 
   /// Makes a segment for this process. Its base is null if there is no room for it: the tree is told.
-  segment::View open_segment(tree::Origin origin, bool has_stacks);
+  /// @param parent whose command it has, having just been forked from it; null to ask the system.
+  segment::View open_segment(tree::Origin origin, bool has_stacks, const tree::Member* parent);
 
   /// Leaves the tree for a while: its sessions are unseen here, and the ones that are begun here are unseen there.
   void suspend();
@@ -44,8 +45,8 @@ class TreeLink {
   bool attached_ = false;
 };
 
-/// Fills in who this process is.
-void introduce(tree::Member& member, tree::Origin origin, bool has_stacks);
+/// Fills in who this process is; see TreeLink::open_segment.
+void introduce(tree::Member& member, tree::Origin origin, bool has_stacks, const tree::Member* parent = nullptr);
 
 /// Gives back what the process has claimed, as it ends or becomes another program. Safe at any moment, without locks.
 void leave_tree(tree::Member& member);

@@ -253,7 +253,8 @@ pid = os.fork()
 if pid == 0:
     x = bytearray(5_000_000); print("forked", flush=True); os._exit(0)
 os.waitpid(pid, 0)
-print(subprocess.run([sys.executable, "-c", "x = bytearray(5000000); print('executed')"], capture_output=True))
+code = "import time; x = bytearray(5000000); time.sleep(2); print('executed')"
+print(subprocess.run([sys.executable, "-c", code], capture_output=True))
 """,
     )
     done = profiled(["gone.py"], tmp_path)
@@ -261,11 +262,15 @@ print(subprocess.run([sys.executable, "-c", "x = bytearray(5000000); print('exec
     assert done.stderr == b""
     assert b"forked" in done.stdout
     assert b"executed" in done.stdout
-    assert only_report(tmp_path)["peakBytes"] > 0
+    report = only_report(tmp_path)
+    assert report["peakBytes"] > 0
+    # Who is missing is named: the forked one in the count of those without room, the executed one by its command.
+    assert report["processes"]["refused"] >= 1
+    assert any("bytearray(5000000)" in process["command"] for process in report["processes"]["untracked"])
 
 
-def trees() -> set[str]:
-    return {path.name for path in TREES.glob("fil-tree-*")}
+def trees(launcher: int) -> list[Path]:
+    return list(TREES.glob(f"fil-tree-{launcher}-*"))
 
 
 @pytest.mark.parametrize("victim", ["child", "launcher"])
@@ -286,22 +291,22 @@ print(*children, flush=True)
 for pid in children: os.waitpid(pid, 0)
 """,
     )
-    before = trees()
     launcher = subprocess.Popen(
         [*FIL, "run", "parent.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert launcher.stdout is not None
     children = [int(word) for word in launcher.stdout.readline().split()]
     time.sleep(0.2)
+    assert trees(launcher.pid)
     if victim == "launcher":
         launcher.kill()
     for pid in children:
         os.kill(pid, signal.SIGKILL)
     launcher.communicate(timeout=60)
     deadline = time.monotonic() + 20
-    while trees() - before and time.monotonic() < deadline:
+    while trees(launcher.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not trees() - before
+    assert not trees(launcher.pid)
     if victim == "child":
         report = only_report(tmp_path)
         assert len([process for process in processes(report) if process["origin"] == "forked"]) == 3
