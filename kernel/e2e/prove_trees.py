@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,36 +139,37 @@ def one_kill(seed: int) -> str | None:
     victim = chance.choice(["child", "program", "fil-profile"])
     with tempfile.TemporaryDirectory(prefix="fil-prove-") as place:
         command = [*FIL, str(LIFE), place, str(seed), "0", "any"]
-        launcher = psutil.Popen(
-            command, cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        with (Path(place) / "said").open("wb") as said:
+            launcher = psutil.Popen(command, cwd=place, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         time.sleep(chance.random() * LONGEST_LIFE)
-        killed = _kill(launcher, victim, chance)
+        killed, program = _kill(launcher, victim, chance)
         what = f"{killed} killed (seed {seed})"
         try:
-            said = launcher.communicate(timeout=TIMEOUT)[1].decode(errors="replace")
-        except subprocess.TimeoutExpired:
+            launcher.wait(timeout=TIMEOUT)
+        except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
             for process in _below(launcher, place):
                 process.kill()
             launcher.kill()
-            launcher.communicate()
+            launcher.wait()
             return f"{what}: fil-profile hung"
-        # Those of the program's own whose parent was killed wait for nobody: they end by themselves.
-        deadline = time.monotonic() + TIMEOUT
-        while (living := _named(place)) and time.monotonic() < deadline:
+        deadline = time.monotonic() + CLEAN_SECONDS
+        while program is not None and program.is_running() and time.monotonic() < deadline:
             time.sleep(0.1)
-        if living:
-            left = [" ".join(process.cmdline())[:120] for process in living if process.is_running()]
-            for process in living:
+        if program is not None and program.is_running():
+            program.kill()
+            return f"{what}: the program outlives fil-profile"
+        # Workers of a pool whose parent was killed wait for ever, with us as without us.
+        for process in _named(place):
+            with suppress(psutil.Error):
                 process.kill()
-            return f"{what}: left running: {left}"
         deadline = time.monotonic() + CLEAN_SECONDS
         while trees_of(launcher.pid) and time.monotonic() < deadline:
             time.sleep(0.1)
         if trees_of(launcher.pid):
             return f"{what}: left: {trees_of(launcher.pid)}"
         reports = list(Path(place).glob("fil-result/*/profile.json"))
-        if killed in ("child", "program") and "Wrote the report" in said and len(reports) != 1:
+        wrote = "Wrote the report" in (Path(place) / "said").read_text(errors="replace")
+        if killed in ("child", "program") and wrote and len(reports) != 1:
             return f"{what}: {len(reports)} reports"
         return None
 
@@ -193,23 +195,25 @@ def _below(launcher: psutil.Process, place: str) -> list[psutil.Process]:
     return [*children, *_named(place)]
 
 
-def _kill(launcher: psutil.Process, victim: str, chance: random.Random) -> str:
-    """Kills the victim, or fil-profile if it has not come so far. Returns who it was."""
+def _kill(launcher: psutil.Process, victim: str, chance: random.Random) -> tuple[str, psutil.Process | None]:
+    """Kills the victim, or fil-profile if it has not come so far. Returns who it was, and the program."""
+    program = None
     try:
         # The program is a child of fil-profile, as is its guardian.
         programs = [process for process in launcher.children() if str(LIFE) in process.cmdline()]
-        below = programs[0].children(recursive=True) if programs else []
+        program = programs[0] if programs else None
+        below = program.children(recursive=True) if program is not None else []
         if victim == "child" and below:
             chance.choice(below).kill()
-            return "child"
-        if victim == "program" and programs:
-            programs[0].kill()
-            return "program"
+            return "child", program
+        if victim == "program" and program is not None:
+            program.kill()
+            return "program", program
         launcher.kill()
     except psutil.Error:
         # It has just ended.
-        return "nobody"
-    return "fil-profile"
+        return "nobody", program
+    return "fil-profile", program
 
 
 def prove(rounds: int, kills: int, *, seed: int, jobs: int) -> list[str]:
