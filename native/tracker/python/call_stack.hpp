@@ -88,7 +88,7 @@ class CallStack {
   /// that has lived all the while gets one. Rent or buy: https://en.wikipedia.org/wiki/Ski_rental_problem
   static constexpr std::size_t worth_a_canary_in_all = 2048;
   /// A canary that spares no more levels than this an event isn't worth it.
-  static constexpr std::size_t shallow = 4;
+  static constexpr std::size_t shallow = 3;
   /// Levels that a new stack has room for, in a few pages; it grows fourfold, and stays a power of two.
   static constexpr std::size_t first_depth = 1U << 10;
 
