@@ -7,7 +7,7 @@ namespace fil {
 
 constexpr BlockTable::Directory BlockTable::nothing{};
 
-/// Its pages would be copied by fork, a quarter of small objects' own, for a child that can't use them.
+/// Its pages would be copied by fork, for a child that can't use them.
 void* BlockTable::reserve_leaf(std::size_t bytes) {
   void* leaf = system::reserve(bytes);
   if (leaf != nullptr && !system::keep_from_children(leaf, bytes)) {
@@ -41,12 +41,12 @@ BlockTable::Region* BlockTable::writable_region(std::uintptr_t address) {
   return &directory->regions[(address >> region_bits) & (directory_size - 1)];
 }
 
-std::byte* BlockTable::new_small_leaf(std::uintptr_t address) {
+SmallLeaf* BlockTable::new_small_leaf(std::uintptr_t address) {
   Region* region = fails(Failpoint::small_leaf) ? nullptr : writable_region(address);
   if (region == nullptr) {
     return nullptr;
   }
-  region->small = static_cast<std::byte*>(reserve_leaf(small_leaf_bytes));
+  region->small = static_cast<SmallLeaf*>(reserve_leaf(sizeof(SmallLeaf)));
   return region->small;
 }
 
@@ -86,7 +86,7 @@ void BlockTable::clear(const ExclusiveGuard& guard) {
     }
     for (Region& region : directories_[i]->regions) {
       if (region.small != nullptr) {
-        system::unreserve(region.small, small_leaf_bytes);
+        system::unreserve(region.small, sizeof(SmallLeaf));
       }
       if (region.large != nullptr) {
         system::unreserve(region.large, large_leaf_bytes);

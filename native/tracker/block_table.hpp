@@ -12,6 +12,7 @@
 #include "checks/checks.hpp"
 #include "exclusive.hpp"
 #include "range_map.hpp"
+#include "small_leaf.hpp"
 
 namespace fil {
 
@@ -61,32 +62,18 @@ class BlockTable {
   void forget_leaves(const ExclusiveGuard& guard);
 
  private:
-  static constexpr std::size_t unit = 16;
+  static constexpr std::size_t unit = SmallLeaf::unit;
   /// Larger blocks have one entry per 512 bytes, so at most one of them starts in each. Blocks of 497 to 512 bytes are
   /// among them: allocators keep those 512 bytes apart as well.
   static constexpr unsigned granule_bits = 9;
-  static constexpr std::size_t large_from_units = 32;
-  /// A leaf covers 16 MiB of addresses: 3 MiB of small entries and 256 KiB of large ones, sparse. Small enough for
-  /// processes with little address space, large enough to need few of them.
-  static constexpr unsigned region_bits = 24;
+  static constexpr std::size_t small_until = SmallLeaf::most_units * unit;
+  /// What a leaf covers: the one of large entries is 256 KiB, sparse.
+  static constexpr unsigned region_bits = SmallLeaf::region_bits;
   static constexpr unsigned directory_bits = 12;
   static constexpr unsigned address_bits = 47;
   static constexpr std::size_t directory_size = std::size_t{1} << directory_bits;
   static constexpr std::size_t directory_count = std::size_t{1} << (address_bits - region_bits - directory_bits);
-  static constexpr std::size_t units_of_region = (std::size_t{1} << region_bits) / unit;
   static constexpr std::size_t granules_of_region = std::size_t{1} << (region_bits - granule_bits);
-
-  // Small entry, 24 bits: site (20), code (4). Code 0 to 13 is the block's units - 1. Larger blocks have a second unit,
-  // whose entry then tells the rest: code 14 adds it to 14, code 15 to 29; it is 1 to 15, so its site is none. Three
-  // bytes for 16 are 18.75 % of a heap of the smallest objects; four would be 25 %.
-  static constexpr std::size_t small_entry_bytes = 3;
-  static constexpr unsigned code_bits = 4;
-  static constexpr std::uint32_t code_mask = (1U << code_bits) - 1;
-  static constexpr std::uint32_t lesser_code = 14;
-  static constexpr std::uint32_t greater_code = 15;
-  /// One entry more than units, for a block that begins in the last one, and what a read of 4 bytes touches.
-  static constexpr std::size_t small_leaf_bytes = (units_of_region + 1) * small_entry_bytes + 1;
-  static_assert(segment::site_capacity <= 1U << (24 - code_bits));
 
   // Large entry, 64 bits: site (24), units into the granule (5), bytes (35). A site of 0 (the root, which holds
   // nothing) makes an entry empty, so zeroed memory is an empty table.
@@ -95,7 +82,7 @@ class BlockTable {
   static constexpr std::size_t large_leaf_bytes = granules_of_region * sizeof(std::uint64_t);
 
   struct Region {
-    std::byte* small;
+    SmallLeaf* small;
     std::uint64_t* large;
   };
   struct Directory {
@@ -110,32 +97,18 @@ class BlockTable {
     return directories_[address >> (region_bits + directory_bits)]
         ->regions[(address >> region_bits) & (directory_size - 1)];
   }
-  static std::size_t small_index(std::uintptr_t address) {
-    return (address & ((std::uintptr_t{1} << region_bits) - 1)) / unit;
+  static std::size_t offset_in_region(std::uintptr_t address) {
+    return address & ((std::uintptr_t{1} << region_bits) - 1);
   }
-  static std::size_t large_index(std::uintptr_t address) {
-    return (address & ((std::uintptr_t{1} << region_bits) - 1)) >> granule_bits;
-  }
+  static std::size_t large_index(std::uintptr_t address) { return offset_in_region(address) >> granule_bits; }
   static std::uint64_t unit_in_granule(std::uintptr_t address) {
     return (address & ((std::uintptr_t{1} << granule_bits) - 1)) / unit;
   }
 
-  // Entries are not aligned: read and written with their neighbour's first byte.
-  static std::uint32_t small_entry(const std::byte* leaf, std::size_t index) {
-    std::uint32_t word = 0;
-    __builtin_memcpy(&word, leaf + index * small_entry_bytes, sizeof(word));
-    return word & 0xff'ffffU;
+  static Block small_block(SmallEntry entry) { return Block{SmallLeaf::site_of(entry), SmallLeaf::bytes_of(entry)}; }
+  static SmallEntry small_entry(std::size_t requested, SiteId site) {
+    return SmallLeaf::entry(site, static_cast<std::uint32_t>(counted_bytes(requested)) / unit);
   }
-  static void set_small_entry(std::byte* leaf, std::size_t index, std::uint32_t entry) {
-    std::uint32_t word = 0;
-    __builtin_memcpy(&word, leaf + index * small_entry_bytes, sizeof(word));
-    word = (word & 0xff00'0000U) | entry;
-    __builtin_memcpy(leaf + index * small_entry_bytes, &word, sizeof(word));
-  }
-  static bool is_start(std::uint32_t small_entry) { return small_entry >> code_bits != 0; }
-
-  static Block small_block(const std::byte* leaf, std::size_t index);
-  static Block take_small(std::byte* leaf, std::size_t index);
   static Block large_block(std::uint64_t entry);
   static bool starts_at(std::uint64_t large_entry, std::uintptr_t address) {
     return large_entry != 0 && ((large_entry >> large_bytes_bits) & 31U) == unit_in_granule(address);
@@ -144,14 +117,14 @@ class BlockTable {
   template <class Stale>
   bool put_any(const ExclusiveGuard& guard, std::uintptr_t address, std::size_t requested, SiteId site, Stale stale);
   template <class Stale>
-  bool put_small(std::uintptr_t address, std::uint32_t units, SiteId site, Stale stale);
+  bool put_small(std::uintptr_t address, SmallEntry entry, Stale stale);
   template <class Stale>
   bool put_large(const ExclusiveGuard& guard, std::uintptr_t address, std::size_t bytes, SiteId site, Stale stale);
   Block take_huge(const ExclusiveGuard& guard, std::uintptr_t address);
   Block take_any(const ExclusiveGuard& guard, std::uintptr_t address);
   Region* writable_region(std::uintptr_t address);
   void* reserve_leaf(std::size_t bytes);
-  std::byte* new_small_leaf(std::uintptr_t address);
+  SmallLeaf* new_small_leaf(std::uintptr_t address);
   std::uint64_t* new_large_leaf(std::uintptr_t address);
 
   Directory** directories_ = nullptr;
@@ -163,24 +136,6 @@ class BlockTable {
 
 // Inline, as they run at every event.
 
-inline Block BlockTable::small_block(const std::byte* leaf, std::size_t index) {
-  const std::uint32_t entry = small_entry(leaf, index);
-  std::uint32_t units = (entry & code_mask) + 1;
-  if (units > lesser_code) [[unlikely]] {
-    units = (units == lesser_code + 1 ? 14 : 29) + small_entry(leaf, index + 1);
-  }
-  return Block{SiteId{entry >> code_bits}, static_cast<std::int64_t>(units * unit)};
-}
-
-inline Block BlockTable::take_small(std::byte* leaf, std::size_t index) {
-  const Block block = small_block(leaf, index);
-  if ((small_entry(leaf, index) & code_mask) >= lesser_code) [[unlikely]] {
-    set_small_entry(leaf, index + 1, 0);
-  }
-  set_small_entry(leaf, index, 0);
-  return block;
-}
-
 inline Block BlockTable::large_block(std::uint64_t entry) {
   return Block{SiteId{static_cast<std::uint32_t>(entry >> (large_bytes_bits + 5))},
                static_cast<std::int64_t>(entry & (huge_limit - 1))};
@@ -191,12 +146,14 @@ inline Block BlockTable::large_block(std::uint64_t entry) {
   if (is_covered(address)) [[likely]] {
     const Region& region = region_of(address);
     if (region.small != nullptr) [[likely]] {
-      const std::size_t index = small_index(address);
-      const std::uint32_t entry = small_entry(region.small, index);
-      const std::uint32_t code = entry & code_mask;
-      if (is_start(entry) && code < lesser_code) [[likely]] {
-        set_small_entry(region.small, index, 0);
-        return Block{SiteId{entry >> code_bits}, static_cast<std::int64_t>((code + 1) * unit)};
+      const std::size_t offset = offset_in_region(address);
+      if (const SmallEntry entry = region.small->take_known(offset); entry != 0) [[likely]] {
+        return small_block(entry);
+      }
+      if (region.small->is_wide(offset)) {
+        if (const SmallEntry entry = region.small->take_wide(offset); entry != 0) {
+          return small_block(entry);
+        }
       }
     }
   }
@@ -208,9 +165,6 @@ inline Block BlockTable::large_block(std::uint64_t entry) {
     return Block{SiteId::root, 0};
   }
   const Region& region = region_of(address);
-  if (region.small != nullptr && is_start(small_entry(region.small, small_index(address)))) {
-    return take_small(region.small, small_index(address));
-  }
   if (region.large != nullptr) {
     std::uint64_t& entry = region.large[large_index(address)];
     if (starts_at(entry, address)) {
@@ -226,14 +180,17 @@ template <class Stale>
 [[gnu::always_inline]] inline bool BlockTable::put(const ExclusiveGuard& guard, const void* pointer,
                                                    std::size_t requested, SiteId site, Stale stale) {
   const std::uintptr_t address = number(pointer);
-  // Of units - 1; 0 bytes take one unit as well.
-  const std::size_t code = (requested - (requested != 0)) / unit;
-  if (code < lesser_code && is_covered(address)) [[likely]] {
+  if (requested <= small_until && is_covered(address)) [[likely]] {
     const Region& region = region_of(address);
     const bool is_clear = region.large == nullptr || !starts_at(region.large[large_index(address)], address);
-    if (region.small != nullptr && is_clear && small_entry(region.small, small_index(address)) == 0) [[likely]] {
-      set_small_entry(region.small, small_index(address),
-                      (index_of(site) << code_bits) | static_cast<std::uint32_t>(code));
+    if (region.small != nullptr && is_clear) [[likely]] {
+      const std::size_t offset = offset_in_region(address);
+      const SmallEntry entry = small_entry(requested, site);
+      if (!region.small->put_known(offset, entry)) [[unlikely]] {
+        if (const SmallEntry same_start = region.small->put(offset, entry); same_start != 0) {
+          stale(small_block(same_start));
+        }
+      }
       return true;
     }
   }
@@ -246,13 +203,13 @@ template <class Stale>
   if (!is_covered(address)) {
     return false;
   }
-  const auto bytes = static_cast<std::size_t>(counted_bytes(requested));
-  return bytes < large_from_units * unit ? put_small(address, static_cast<std::uint32_t>(bytes / unit), site, stale)
-                                         : put_large(guard, address, bytes, site, stale);
+  return requested <= small_until
+             ? put_small(address, small_entry(requested, site), stale)
+             : put_large(guard, address, static_cast<std::size_t>(counted_bytes(requested)), site, stale);
 }
 
 template <class Stale>
-bool BlockTable::put_small(std::uintptr_t address, std::uint32_t units, SiteId site, Stale stale) {
+bool BlockTable::put_small(std::uintptr_t address, SmallEntry entry, Stale stale) {
   const Region& region = region_of(address);
   if (region.large != nullptr) {
     if (std::uint64_t& same_start = region.large[large_index(address)]; starts_at(same_start, address)) [[unlikely]] {
@@ -260,33 +217,16 @@ bool BlockTable::put_small(std::uintptr_t address, std::uint32_t units, SiteId s
       same_start = 0;
     }
   }
-  std::byte* leaf = region.small;
+  SmallLeaf* leaf = region.small;
   if (leaf == nullptr) [[unlikely]] {
     leaf = new_small_leaf(address);
     if (leaf == nullptr) {
       return false;
     }
   }
-  const std::size_t index = small_index(address);
-  const auto clear_stale = [&](std::size_t at) {
-    const std::uint32_t entry = small_entry(leaf, at);
-    if (is_start(entry)) {
-      stale(take_small(leaf, at));
-    } else if (entry != 0) {
-      // The rest of a block that began in the unit before.
-      stale(take_small(leaf, at - 1));
-    }
-  };
-  if (small_entry(leaf, index) != 0) [[unlikely]] {
-    clear_stale(index);
+  if (const SmallEntry same_start = leaf->put(offset_in_region(address), entry); same_start != 0) [[unlikely]] {
+    stale(small_block(same_start));
   }
-  std::uint32_t code = units - 1;
-  if (code >= lesser_code) {
-    clear_stale(index + 1);
-    code = units <= 29 ? lesser_code : greater_code;
-    set_small_entry(leaf, index + 1, units - (units <= 29 ? 14 : 29));
-  }
-  set_small_entry(leaf, index, (index_of(site) << code_bits) | code);
   return true;
 }
 
@@ -324,10 +264,8 @@ void BlockTable::for_each(const ExclusiveGuard& guard, Visit visit) const {
   for (std::size_t i = 0; i < directory_count; ++i) {
     for (std::size_t j = 0; directories_[i] != &nothing && j < directory_size; ++j) {
       const Region& region = directories_[i]->regions[j];
-      for (std::size_t unit_index = 0; region.small != nullptr && unit_index < units_of_region; ++unit_index) {
-        if (is_start(small_entry(region.small, unit_index))) {
-          visit(small_block(region.small, unit_index));
-        }
+      if (region.small != nullptr) {
+        region.small->for_each([&](SmallEntry entry) { visit(small_block(entry)); });
       }
       for (std::size_t granule = 0; region.large != nullptr && granule < granules_of_region; ++granule) {
         if (region.large[granule] != 0) {
@@ -349,7 +287,7 @@ void BlockTable::each_reservation(const ExclusiveGuard& guard, Visit visit) cons
     visit(directories_[i], sizeof(Directory));
     for (const Region& region : directories_[i]->regions) {
       if (region.small != nullptr) {
-        visit(region.small, small_leaf_bytes);
+        visit(region.small, sizeof(SmallLeaf));
       }
       if (region.large != nullptr) {
         visit(region.large, large_leaf_bytes);
