@@ -9,6 +9,7 @@ import runpy
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType
@@ -47,7 +48,11 @@ def pyperformance(path: str, loops: int) -> Callable[[], None]:
 
     def run() -> None:
         sys.path.insert(0, str(Path(path).parent))
-        sys.argv = [path, "--worker", f"--loops={loops}", "--values=1", "--warmups=0", "--output=/dev/null"]
+        project = tomllib.loads(Path(path).with_name("pyproject.toml").read_text())
+        # Some are several benchmarks in one, by an argument; pyperformance's default of these.
+        chosen = project["tool"]["pyperformance"].get("extra_opts", [])
+        options = ["--worker", f"--loops={loops}", "--values=1", "--warmups=0"]
+        sys.argv = [path, *options, *chosen]
         try:
             runpy.run_path(path, run_name="__main__")
         except SystemExit as end:

@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- PART... --quick --write --only NAME]`: what Fil costs, off and on, beside Fil 2024.11 and memray. Parts: `times` and
- * `memory` (without names, these two), `curves`, `pyperformance`; `all` for all four. Each keeps its figures in output/bench-PART.json;
+ * `memory` (without names, these two), `curves`, `sampling`, `pyperformance`; `all` for all of them. Each keeps its figures in output/bench-PART.json;
  * `curves --python PATH` only shows the curves, of another Python; `--page` measures nothing; `--write` makes docs/benchmarks.md of what is there. `--rounds N` (of the peers: a third), `--quick` for one.
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,20 +8,29 @@ import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { curvesTable, memoryTable, otherParts, page, timesTable } from './lib/benchmark-page.mjs';
-import { MODES, PEERS, PEER_PYTHON, isPeer, measure, measureAll, measurePoint } from './lib/benchmark.mjs';
+import {
+  MODES,
+  PEERS,
+  PEER_PYTHON,
+  SAMPLED_MODES,
+  isPeer,
+  measure,
+  measureAll,
+  measurePoint,
+} from './lib/benchmark.mjs';
 import { PYTHON, at, shown } from './lib/paths.mjs';
 import { Failure, run, script } from './lib/process.mjs';
 import { findPython } from './lib/python.mjs';
 import { setUp } from './lib/setup.mjs';
 import { performAll } from './lib/steps.mjs';
 
-/** @import { Row } from './lib/benchmark.mjs' */
-/** @import { Curves, Measured, Results } from './lib/benchmark-page.mjs' */
+/** @import { Mode, Row } from './lib/benchmark.mjs' */
+/** @import { Curves, Measured, Results, Sampled } from './lib/benchmark-page.mjs' */
 /** @import { Step } from './lib/steps.mjs' */
 
 const CONSTRAINTS = at('scripts', 'python-constraints.txt');
 const HINT = 'check that the package registry can be reached, then run the command again.';
-const PARTS = /** @type {const} */ (['times', 'memory', 'curves', 'pyperformance']);
+const PARTS = /** @type {const} */ (['times', 'memory', 'curves', 'sampling', 'pyperformance']);
 /** @typedef {typeof PARTS[number]} Part */
 
 /** @type {Step} */
@@ -65,26 +74,33 @@ function progress(all) {
 
 /**
  * @param {'time' | 'memory'} kind @param {readonly string[]} names @param {{ rounds: number, peerRounds: number }} rounds
+ * @param {readonly Mode[]} [modes]
  * @returns {Promise<Record<string, Row>>}
  */
-async function table(kind, names, { rounds, peerRounds }) {
+async function table(kind, names, { rounds, peerRounds }, modes = MODES) {
   const onMeasured = progress(
-    names.length * MODES.reduce((sum, mode) => sum + (isPeer(mode) ? peerRounds : rounds), 0),
+    names.length * modes.reduce((sum, mode) => sum + (isPeer(mode) ? peerRounds : rounds), 0),
   );
   const prefix = `${kind}:`;
   const rows = await measureAll(
     names.map((name) => prefix + name),
-    { modes: MODES, rounds, peerRounds, onMeasured },
+    { modes, rounds, peerRounds, onMeasured },
   );
   return Object.fromEntries([...rows].map(([name, row]) => [name.slice(prefix.length), row]));
 }
 
-/** @param {Options} options @returns {Promise<Measured>} */
-async function times({ rounds = 9, only }) {
+/** @param {string | undefined} only @returns {Promise<string[]>} names of workloads, or those that contain `only` */
+async function chosenWorkloads(only) {
   const names = (await workloadNames('WORKLOADS')).filter((name) => only === undefined || name.includes(only));
   if (names.length === 0) {
     throw new Failure(`No workload's name contains "${only}". They are in benchmarks/workloads.py.`);
   }
+  return names;
+}
+
+/** @param {Options} options @returns {Promise<Measured>} */
+async function times({ rounds = 9, only }) {
+  const names = await chosenWorkloads(only);
   const both = { rounds, peerRounds: Math.ceil(rounds / 3) };
   return { ...both, rows: await table('time', names, both) };
 }
@@ -93,6 +109,16 @@ async function times({ rounds = 9, only }) {
 async function memory({ rounds = 3 }) {
   const both = { rounds, peerRounds: rounds };
   return { ...both, rows: await table('memory', await workloadNames('IN_MEMORY'), both) };
+}
+
+/** @param {Options} options @returns {Promise<Sampled>} */
+async function sampling({ rounds = 11, only }) {
+  const both = { rounds, peerRounds: 0 };
+  return {
+    ...both,
+    rows: await table('time', await chosenWorkloads(only), both, SAMPLED_MODES),
+    memory: await table('memory', await workloadNames('IN_MEMORY'), { rounds: 3, peerRounds: 0 }, SAMPLED_MODES),
+  };
 }
 
 /** What is counted, at which points. */
@@ -125,7 +151,7 @@ async function curves({ rounds = 5, python }) {
 
 /** Of pyperformance's benchmarks those that need neither packages nor processes of their own. */
 const PYPERFORMANCE =
-  'argparse async_generators barnes_hut base64 bpe_tokeniser chaos comprehensions coroutines crypto_pyaes decimal_factorial decimal_pi ' +
+  'argparse async_generators barnes_hut base64 bpe_tokeniser chaos comprehensions coroutines decimal_factorial decimal_pi ' +
   'deepcopy deltablue fannkuch float gc_collect gc_traversal generators go hexiom json_dumps json_loads logging mdp meteor_contest nbody ' +
   'nqueens pathlib pickle pidigits pprint pyflate raytrace regex_compile regex_dna regex_effbot regex_v8 richards richards_super scimark ' +
   'spectral_norm sqlite_synth telco typing_runtime_protocols unpack_sequence xml_etree';
@@ -160,7 +186,7 @@ async function pyperformance({ rounds = 3, only }) {
 }
 
 /** @type {Readonly<Record<Part, (options: Options) => Promise<Measured | Curves>>>} */
-const MEASURE = { times, memory, curves, pyperformance };
+const MEASURE = { times, memory, curves, sampling, pyperformance };
 
 /** @param {Part} part */
 const resultFile = (part) => at('output', `bench-${part}.json`);
@@ -223,6 +249,9 @@ await script(async () => {
       console.log(`${memoryTable(results.memory.rows)}\n`);
     } else if (part !== 'curves' && part !== 'memory' && results[part] !== undefined) {
       console.log(`${timesTable(results[part].rows)}\n`);
+      if (part === 'sampling' && results.sampling !== undefined) {
+        console.log(`${memoryTable(results.sampling.memory)}\n`);
+      }
     }
   }
   if (values.write) {

@@ -86,7 +86,9 @@ class Exclusive {
   }
 
   void lock() {
-    for (unsigned attempt = 0; locked_.exchange(true, std::memory_order_acquire); ++attempt) {
+    // Reads until it is free, as a write would take the cache line from whoever holds it.
+    for (unsigned attempt = 0;
+         locked_.load(std::memory_order_relaxed) || locked_.exchange(true, std::memory_order_acquire); ++attempt) {
       // Whoever holds it may have been descheduled: yield rather than burn its time slice.
       system::wait_a_little(attempt);
     }

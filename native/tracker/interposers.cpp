@@ -102,12 +102,8 @@ bool product_overflows(std::size_t count, std::size_t size, std::size_t& product
 }  // namespace
 }  // namespace fil
 
+using fil::is_off;
 using fil::real;
-
-// Each reads the session once, and passes on what it has read: it may end at any moment.
-static bool is_off(std::uint32_t session) {
-  return __builtin_expect(session == 0, 1);
-}
 
 FIL_EXPORT void* malloc(size_t size) {
   const std::uint32_t session = fil::session_now();

@@ -100,12 +100,8 @@ void break_moved(const Nesting& nesting, std::uint32_t session, std::byte* from,
 }  // namespace
 }  // namespace fil
 
+using fil::is_off;
 using fil::real;
-
-// Each reads the session once, and passes on what it has read: it may end at any moment.
-static bool is_off(std::uint32_t session) {
-  return __builtin_expect(session == 0, 1);
-}
 
 FIL_EXPORT void* mmap(void* address, size_t length, int protection, int flags, int descriptor, off_t offset) {
   const auto forward = [&] { return real.mmap(address, length, protection, flags, descriptor, offset); };

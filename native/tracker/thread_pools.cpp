@@ -85,7 +85,9 @@ Package packages[] = {
 /// What is needed of Python for that.
 struct {
   int (*add_pending_call)(int (*function)(void*), void* argument);
+  /// Ends the process if the interpreter has none any more.
   void* (*modules)();
+  int (*is_finalizing)();
   std::ptrdiff_t (*dict_size)(void* dict);
   void* (*dict_item)(void* dict, const char* key);
   void* (*attribute)(void* object, const char* name);
@@ -108,7 +110,9 @@ bool find_functions() {
       find("PyDict_Size", python.dict_size) && find("PyDict_GetItemString", python.dict_item) &&
       find("PyObject_GetAttrString", python.attribute) && find("PyObject_IsTrue", python.is_true) &&
       find("PyObject_CallOneArg", python.call) && find("PyLong_FromLong", python.number) &&
-      find("Py_DecRef", python.release) && find("PyErr_Clear", python.clear_error);
+      find("Py_DecRef", python.release) && find("PyErr_Clear", python.clear_error) &&
+      // Its public name since 3.13.
+      (find("Py_IsFinalizing", python.is_finalizing) || find("_Py_IsFinalizing", python.is_finalizing));
   return found;
 }
 
@@ -160,6 +164,9 @@ std::atomic<bool> expected{false};
 /// Run by Python's main thread between two instructions of the program.
 int limit_packages(void*) {
   bool incomplete = false;
+  if (python.is_finalizing() != 0) {
+    return 0;
+  }
   for (Package& package : packages) {
     void* module = package.done ? nullptr : python.dict_item(python.modules(), package.name);
     if (module == nullptr) {
@@ -187,7 +194,8 @@ void limit_new_thread_pools() {
     return;
   }
   limit_libraries();
-  if (find_functions()) {
+  // Finalizers run until the very end, when there are no modules any more.
+  if (find_functions() && python.is_finalizing() == 0) {
     const std::ptrdiff_t modules = python.dict_size(python.modules());
     // In an allocator no code of Python's may run.
     if ((modules != modules_seen || expected.load(std::memory_order_relaxed)) &&

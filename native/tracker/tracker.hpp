@@ -33,6 +33,12 @@ inline std::uint32_t session_now() {
   return active_session.load(std::memory_order_acquire);
 }
 
+/// Whether a call has nothing to report. Each reads the session once, and passes on what it has read: it may end at any
+/// moment.
+inline bool is_off(std::uint32_t session) {
+  return __builtin_expect(session == 0, 1);
+}
+
 /// Whether the session that was under way before the call that is reported still is. With the lock held.
 inline bool is_under_way(std::uint32_t session) {
   invariant([&] { return session != 0; }, "only a call that saw a session is reported");

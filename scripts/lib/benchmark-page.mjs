@@ -1,14 +1,15 @@
 /** The tables of `npm run bench` and the page that it writes of them. */
-import { MODES, geometricMean } from './benchmark.mjs';
+import { MODES, SAMPLED_MODES, geometricMean } from './benchmark.mjs';
 
 /** @import { Row } from './benchmark.mjs' */
 
 /** @typedef {{ measuredAt: string, machine: { processor: string, cores: number } }} Circumstances */
 /** @typedef {{ rounds: number, peerRounds: number, rows: Record<string, Row> }} Measured */
+/** @typedef {Measured & { memory: Record<string, Row> }} Sampled */
 /** @typedef {{ rounds: number, curves: Record<string, { count: number, plain: number, on: number }[]> }} Curves seconds an event */
 /**
  * @typedef {{ times?: Measured & Circumstances, memory?: Measured & Circumstances, curves?: Curves & Circumstances,
- *   pyperformance?: Measured & Circumstances }} Results
+ *   sampling?: Sampled & Circumstances, pyperformance?: Measured & Circumstances }} Results
  */
 
 const COLUMNS = /** @type {const} */ ({
@@ -16,6 +17,8 @@ const COLUMNS = /** @type {const} */ ({
   on: 'Fil, tracking',
   'old-fil': 'Fil 2024.11.2',
   memray: 'memray 1.20',
+  sampled: 'one byte in 64 KiB',
+  'sampled-fine': 'one byte in 16 KiB',
 });
 
 /** @param {string[][]} rows the first is the heading */
@@ -38,7 +41,7 @@ const mebibytes = (bytes) => `${(bytes / 1048576).toFixed(0)} MiB`;
 
 /** The modes beside plain that were measured. @param {Record<string, Row>} rows */
 const measuredModes = (rows) =>
-  MODES.flatMap((mode) =>
+  [...MODES, ...SAMPLED_MODES].flatMap((mode) =>
     mode !== 'plain' && Object.values(rows).every((row) => row[mode] !== undefined) ? [mode] : [],
   );
 
@@ -65,8 +68,14 @@ export function timesTable(rows) {
 /** Resident memory, and what each adds to plain Python's. @param {Record<string, Row>} rows */
 export function memoryTable(rows) {
   const modes = measuredModes(rows);
+  const tracked = Object.values(rows).every(({ on }) => on !== undefined);
   return markdown([
-    ['what is in memory', 'plain Python', ...modes.map((mode) => COLUMNS[mode]), "Fil's own tables"],
+    [
+      'what is in memory',
+      'plain Python',
+      ...modes.map((mode) => COLUMNS[mode]),
+      ...(tracked ? ["Fil's own tables"] : []),
+    ],
     ...Object.entries(rows).map(([name, row]) => {
       const plain = row.plain?.residentBytes ?? NaN;
       const added = modes.map((mode) => {
@@ -75,7 +84,7 @@ export function memoryTable(rows) {
       });
       const { ownBytes = NaN, trackedBytes = NaN } = row.on ?? {};
       const tables = `${mebibytes(ownBytes)} (${((ownBytes / trackedBytes) * 100).toFixed(1)} % of what is tracked)`;
-      return [name, mebibytes(plain), ...added, tables];
+      return [name, mebibytes(plain), ...added, ...(tracked ? [tables] : [])];
     }),
   ]);
 }
@@ -107,7 +116,7 @@ export function curvesTable(curves) {
 }
 
 /** @param {Results} results @returns {string} docs/benchmarks.md */
-export function page({ times, memory, curves, pyperformance }) {
+export function page({ times, memory, curves, sampling, pyperformance }) {
   /** @param {Circumstances} result */
   const when = ({ measuredAt, machine }) =>
     `Measured on ${measuredAt.slice(0, 10)}, on ${machine.cores} cores of ${machine.processor}.`;
@@ -139,6 +148,15 @@ export function page({ times, memory, curves, pyperformance }) {
       'Events a second of threads that do nothing but allocate, on this machine. Those of Python take turns by the GIL; those of a C library do not, and take turns by the lock of the tracker, which keeps the order of events exact.',
       '![Events a second over the number of threads](images/throughput-by-threads.svg)',
       curvesTable(curves.curves),
+    );
+  }
+  if (sampling !== undefined) {
+    parts.push(
+      '## Sampling',
+      `\`npm run bench -- sampling\`. ${when(sampling)} The least CPU time of ${sampling.rounds} rounds, as above, of sampled sessions as \`fil-profile run --sample\` has them.`,
+      timesTable(sampling.rows),
+      'Resident memory of the process, and what sampling adds to it:',
+      memoryTable(sampling.memory),
     );
   }
   if (pyperformance !== undefined) {

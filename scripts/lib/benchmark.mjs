@@ -13,7 +13,9 @@ const CURVES = at('benchmarks', 'curves.py');
 
 /** Ours without and with tracking, the peers with it; `plain` is what all are divided by. */
 export const MODES = /** @type {const} */ (['plain', 'off', 'on', 'old-fil', 'memray']);
-/** @typedef {typeof MODES[number]} Mode */
+/** Ours with a sample of what is allocated: one byte in 64 KiB, which is the default, and in 16 KiB. */
+export const SAMPLED_MODES = /** @type {const} */ (['plain', 'sampled', 'sampled-fine']);
+/** @typedef {typeof MODES[number] | typeof SAMPLED_MODES[number]} Mode */
 
 /** Peers are far from 1, so fewer rounds tell enough about them. @param {Mode} mode */
 export const isPeer = (mode) => mode === 'old-fil' || mode === 'memray';
@@ -39,8 +41,10 @@ export async function measure(mode, workload, python = PYTHON) {
     case 'plain':
       return cost(await collect(python, args));
     case 'off':
-    case 'on': {
-      const { output, trackedBytes, ownBytes } = await ours(python, args, mode === 'on');
+    case 'on':
+    case 'sampled':
+    case 'sampled-fine': {
+      const { output, trackedBytes, ownBytes } = await ours(python, args, mode);
       return { ...cost(output), trackedBytes, ownBytes };
     }
     case 'old-fil':
@@ -58,16 +62,18 @@ export async function measure(mode, workload, python = PYTHON) {
  */
 export async function measurePoint(mode, curve, count, python = PYTHON) {
   const args = [CURVES, mode, curve, String(count)];
-  const output = mode === 'on' ? (await ours(python, args, true)).output : await collect(python, args);
+  const output = mode === 'on' ? (await ours(python, args, mode)).output : await collect(python, args);
   return Number(lastLine(output).secondsPerEvent);
 }
 
 /**
  * A program with our tracker as the kernel starts it: preloaded, with a segment that the addon made.
  *
- * @param {string} python @param {string[]} args @param {boolean} tracking whether it is expected to count something
+ * @param {string} python @param {string[]} args
+ * @param {'off' | 'on' | 'sampled' | 'sampled-fine'} mode
+ * @throws {Failure} if it has not counted what the mode is about.
  */
-async function ours(python, args, tracking) {
+async function ours(python, args, mode) {
   /** @type {typeof import('../../native/addon/index.js')} */
   const addon = createRequire(import.meta.url)(path.join(BUNDLE, 'filprofiler.node'));
   const segment = new addon.Segment();
@@ -76,13 +82,14 @@ async function ours(python, args, tracking) {
       LD_PRELOAD: path.join(BUNDLE, 'libfil_tracker.so'),
       [addon.environmentNames.segmentDescriptor]: '3',
       [addon.environmentNames.parentPid]: String(process.pid),
+      ...(mode.startsWith('sampled') ? { [addon.environmentNames.sampling]: '1' } : {}),
       ...(python === PYTHON ? {} : { PYTHONPATH: at() }),
     });
-    const { peakBytes: trackedBytes, ownBytes } = segment.snapshot();
-    if (tracking !== trackedBytes > 0) {
-      throw new Failure(
-        `The tracker counted ${trackedBytes} bytes with tracking ${tracking ? 'on' : 'off'}: it measured something else.`,
-      );
+    const { peakBytes: trackedBytes, ownBytes, sampling } = segment.snapshot();
+    // Of little nothing may be sampled.
+    const asExpected = mode.startsWith('sampled') ? sampling !== null : (mode === 'on') === trackedBytes > 0;
+    if (!asExpected) {
+      throw new Failure(`The tracker counted ${trackedBytes} bytes as "${mode}": it measured something else.`);
     }
     return { output, trackedBytes, ownBytes };
   } finally {

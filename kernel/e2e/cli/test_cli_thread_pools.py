@@ -49,3 +49,25 @@ def test_packages_with_pools_of_their_own_have_one_thread_once_they_are_imported
         "    print(package.threads)\n"
     )
     assert profiled(["script.py"], tmp_path).behaviour == (0, b"1\n1\n1\n", b"")
+
+
+LATE_FINALIZER = """
+import os
+class Late:
+    def __del__(self):
+        held = [0] * 1000
+        os_is_gone = [held, [1] * 1000]
+        print_late(len(os_is_gone))
+    def method(self):
+        pass
+def print_late(count, write=os.write):
+    write(1, b"%d" % count)
+os.register_at_fork(after_in_child=Late().method)
+"""
+
+
+def test_a_finalizer_that_runs_when_there_are_no_modules_any_more_runs_as_without_us(tmp_path):
+    (tmp_path / "late.py").write_text(LATE_FINALIZER)
+    alone = plain(["late.py"], tmp_path)
+    assert alone.status == 0
+    assert profiled(["late.py"], tmp_path).behaviour == alone.behaviour
