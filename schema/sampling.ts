@@ -25,7 +25,7 @@ const ENOUGH_SAMPLES = 10;
 const UNSEEN_MEANS = 2.995732;
 
 /** How a report was sampled. */
-export type Sampling = NonNullable<Report['sampling']>;
+export type Sampling = Pick<NonNullable<Report['sampling']>, 'meanBytes'>;
 
 /**
  * @param bytes the estimate.
@@ -40,12 +40,17 @@ export function intervalOf(bytes: number, sampledBytes: number, { meanBytes }: S
   }
   if (sampledBytes === 0) {
     // Where all that was seen is exact, there can be small blocks that were not.
-    return { lowBytes: bytes, highBytes: bytes + UNSEEN_MEANS * meanBytes };
+    return { lowBytes: bytes, highBytes: bytes + mostUnseenBytes({ meanBytes }) };
   }
   return {
     lowBytes: exactBytes + (meanBytes * chiSquare(-QUANTILE, 2 * samples)) / 2,
     highBytes: exactBytes + (meanBytes * chiSquare(QUANTILE, 2 * samples + 2)) / 2,
   };
+}
+
+/** What can have been there where nothing was seen, in 95 of 100 cases at most. */
+export function mostUnseenBytes({ meanBytes }: Sampling): number {
+  return UNSEEN_MEANS * meanBytes;
 }
 
 /** The chi-square quantile that belongs to a normal one. */

@@ -11,12 +11,13 @@ export class Timeline {
   readonly #start = performance.now();
   #seconds: number[] = [];
   #bytes: number[] = [];
-  #intervalMs = FIRST_INTERVAL_MS;
+  #intervalMs: number;
   #timer: NodeJS.Timeout;
 
-  /** Starts sampling. */
-  constructor(read: () => Pick<Counters, 'currentBytes' | 'state'>) {
+  /** Starts sampling: every so often at first. */
+  constructor(read: () => Pick<Counters, 'currentBytes' | 'state'>, intervalMs = FIRST_INTERVAL_MS) {
     this.#read = read;
+    this.#intervalMs = intervalMs;
     this.#timer = this.#schedule();
   }
 

@@ -102,6 +102,7 @@ export class ReportSource {
       sampledBytes: tree.sampledBytes === null ? null : totalsOf(tree.parent, tree.sampledBytes),
     };
     const { sampling } = snapshot;
+    const retainedBytes = snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0);
     const sources = new SourceLines(context.workingDirectory);
     return new ReportSource(
       tree,
@@ -114,7 +115,7 @@ export class ReportSource {
         subject: displayableSubject(context.subject),
         outcome: context.outcome,
         peakBytes: at(totals.bytes, 0),
-        retainedBytes: snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0),
+        retainedBytes,
         residentBeforeBytes: context.residentBeforeBytes,
         resident: context.resident,
         untouchedBytes: Math.max(0, snapshot.mostUntouchedBytes),
@@ -122,7 +123,13 @@ export class ReportSource {
         observed: context.observed === undefined ? undefined : displayableObserved(context.observed),
         ...(sampling === null
           ? {}
-          : { sampling: { meanBytes: sampling.meanBytes, exactFromBytes: sampling.exactFromBytes } }),
+          : {
+              sampling: {
+                meanBytes: sampling.meanBytes,
+                exactFromBytes: sampling.exactFromBytes,
+                retainedSampledBytes: Math.min(retainedBytes, Math.max(0, retainedBytes - sampling.currentExactBytes)),
+              },
+            }),
         ...(context.job === undefined ? {} : { job: displayableJob(context.job) }),
         startedAt: context.startedAt.toISOString(),
         durationSeconds: Math.max(0, context.durationSeconds),
