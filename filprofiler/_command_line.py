@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fil-profile",
         usage=(
-            "fil-profile [options] run [--max-peak SIZE] [--keep-state DIR] PROGRAM [arguments]\n"
+            "fil-profile [options] run [--max-peak SIZE] [--keep-state DIR] [--no-children] [--exact-tree]\n"
+            "                               PROGRAM [arguments]\n"
             "       fil-profile [options] run --sample [--job NAME] [--label NAME=VALUE] [--every SECONDS] "
             "[--mean SIZE] PROGRAM [arguments]\n"
             "       fil-profile [options] python [arguments]\n"
@@ -136,6 +137,17 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the profile's state in DIR while the program runs, about 70 MiB: if the whole container is killed, "
         "`fil-profile recover DIR` makes the report",
     )
+    parser.add_argument(
+        "--no-children",
+        action="store_true",
+        help="track the program's own process only, and none that it starts",
+    )
+    parser.add_argument(
+        "--exact-tree",
+        action="store_true",
+        help="make the peak of all processes together exact to the byte (default: within 128 KiB for each process, for "
+        "less overhead)",
+    )
     parser.add_argument("--version", action="store_true", help="show the version and end")
     parser.add_argument("--license", action="store_true", help="show the license and end")
     parser.add_argument(
@@ -177,7 +189,12 @@ def _start(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoRe
     try:
         check_python()
         check_bundle()
-        node_arguments += node_options(disabled=options.disable_oom_detection, keep_state=options.keep_state)
+        node_arguments += node_options(
+            disabled=options.disable_oom_detection,
+            keep_state=options.keep_state,
+            no_children=options.no_children,
+            exact_tree=options.exact_tree,
+        )
         launch(python_arguments, node_arguments=node_arguments)
     except CannotStart as reason:
         sys.stderr.write(f"=fil-profile= {reason}\n")
@@ -194,6 +211,7 @@ def _read(options: argparse.Namespace) -> NoReturn:
         sys.exit(1)
 
 
+_RUN_FLAGS = {"--sample": "sample", "--no-children": "no_children", "--exact-tree": "exact_tree"}
 _RUN_OPTIONS = {
     "--max-peak": "an amount of memory, as in --max-peak 2GiB",
     "--keep-state": "a directory, as in --keep-state /var/tmp/fil",
@@ -211,10 +229,11 @@ def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespa
     samples = False
     settings: dict[str, str] = {}
     labels: list[str] = []
-    while arguments and (arguments[0] == "--sample" or arguments[0].partition("=")[0] in _RUN_OPTIONS):
+    while arguments and (arguments[0] in _RUN_FLAGS or arguments[0].partition("=")[0] in _RUN_OPTIONS):
         name, equals, value = arguments.pop(0).partition("=")
-        if name == "--sample":
-            samples = True
+        if name in _RUN_FLAGS:
+            samples = samples or name == "--sample"
+            setattr(options, _RUN_FLAGS[name], True)
             continue
         if not equals:
             if not arguments:
@@ -240,6 +259,8 @@ def _take_run_options(parser: argparse.ArgumentParser, options: argparse.Namespa
         settings["FIL_PROFILE_LABELS"] = ",".join(labels)
     if not samples and settings:
         parser.error("run: --job, --label, --every and --mean are of --sample; add it")
+    if samples and options.exact_tree:
+        parser.error("run: --exact-tree is not for --sample, which follows one process each")
     return settings if samples else None
 
 

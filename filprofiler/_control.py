@@ -14,7 +14,7 @@ import zmq
 
 from filprofiler import _tracker
 
-CONTROL_VERSION = 5
+CONTROL_VERSION = 6
 """That of schema/control.ts; the proxy refuses another."""
 
 _sibling_ids = itertools.count(1_000_000, 1_000)
@@ -113,6 +113,8 @@ class ControlClient:
         limit_bytes: int | None = None,
         headroom_bytes: int | None = None,
         guard: bool | None = None,
+        children: bool = True,
+        exact_tree: bool | None = None,
     ) -> None:
         """Announces that tracking begins now.
 
@@ -130,6 +132,8 @@ class ControlClient:
             "limitBytes": limit_bytes,
             "headroomBytes": headroom_bytes,
             "guard": guard,
+            "children": children,
+            "exactTree": exact_tree,
         }
         self._ask(request, ANSWER_SECONDS)
 

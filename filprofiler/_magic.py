@@ -123,6 +123,8 @@ class FilProfile(Magics):
                 limit_bytes=request.limit_bytes,
                 headroom_bytes=request.headroom_bytes,
                 guard=request.guard,
+                children=request.children,
+                exact_tree=request.exact_tree,
             )
         except ProfilingError as reason:
             self.say(f"this code runs without being profiled: {reason}.")

@@ -52,6 +52,8 @@ class Profile:
         limit_bytes: int | None = None,
         headroom_bytes: int | None = None,
         guard: bool | None = None,
+        children: bool = True,
+        exact_tree: bool | None = None,
     ) -> None:
         """Begins tracking.
 
@@ -66,6 +68,8 @@ class Profile:
             limit_bytes: what the profiled code may hold.
             headroom_bytes: what has to be left meanwhile; None for what the process was started with, as with the next.
             guard: whether anything is done when it is not.
+            children: whether processes that it starts are in the report.
+            exact_tree: whether their joint peak is exact to the byte; None for the setting of Fil's process.
 
         Raises:
             ProfilingError: if another profile is running, or the tracker or the proxy refuses.
@@ -93,6 +97,8 @@ class Profile:
                 limit_bytes=limit_bytes,
                 headroom_bytes=headroom_bytes,
                 guard=guard,
+                children=children,
+                exact_tree=exact_tree,
             )
             self._announced = True
             self._restore_pools = limit_to_one_thread()

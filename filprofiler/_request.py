@@ -39,6 +39,10 @@ class Request:
     """What has to be left meanwhile; None for what the kernel was started with, as with the next."""
     guard: bool | None = None
     """Whether anything is done when it is not."""
+    children: bool = True
+    """Whether processes that the cell starts, or that work for it, are in the report."""
+    exact_tree: bool | None = None
+    """Whether their joint peak is exact to the byte; None for the kernel's setting."""
 
 
 def without_magic(lines: list[str]) -> list[str]:
@@ -170,7 +174,17 @@ def _request(magic: list[str], *, is_empty: bool) -> Request:
         raise UsageError(_about_unknown(unknown))
     if is_empty:
         problems.append("there is nothing to profile: the cell is empty.")
-    return Request(options.title, options.output, options.quiet, options.live, tuple(problems), is_empty, limit)
+    return Request(
+        title=options.title,
+        output_directory=options.output,
+        quiet=options.quiet,
+        live=options.live,
+        problems=tuple(problems),
+        is_empty=is_empty,
+        limit_bytes=limit,
+        children=options.children,
+        exact_tree=options.exact_tree,
+    )
 
 
 def _size(option: str, text: str) -> int:
@@ -240,6 +254,18 @@ _PARSER.add_argument(
     action=argparse.BooleanOptionalAction,
     default=None,
     help="whether the cell shows peak, memory and top lines while it runs (default: yes)",
+)
+_PARSER.add_argument(
+    "--no-children",
+    action="store_false",
+    dest="children",
+    help="only the kernel's own process, and none that it starts",
+)
+_PARSER.add_argument(
+    "--exact-tree",
+    action="store_true",
+    default=None,
+    help="make the peak of all processes together exact to the byte (default: within 128 KiB for each)",
 )
 _LIMIT = "--limit"
 _PARSER.add_argument(

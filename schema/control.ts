@@ -11,7 +11,7 @@ import { Observed } from './observed.js';
 import { ReportEnvelope, Subject } from './report.js';
 
 /** Raised whenever either side would misunderstand the other. */
-export const CONTROL_VERSION = 5;
+export const CONTROL_VERSION = 6;
 
 /**
  * The member of an execute_request's metadata by which a front end asks to profile a cell; its value is a {@link ProfileRequest}. It
@@ -110,6 +110,10 @@ export const ControlRequest = z.discriminatedUnion('type', [
     headroomBytes: z.optional(z.nullable(z.int().check(z.minimum(1)))),
     /** Whether anything is done when it is not; null or absent for what the process was started with. */
     guard: z.optional(z.nullable(z.boolean())),
+    /** Whether processes that the profiled code starts are in the report (default: yes). */
+    children: z.optional(z.boolean()),
+    /** Whether the peak of all processes together is exact to the byte; null or absent for the kernel's setting. */
+    exactTree: z.optional(z.nullable(z.boolean())),
   }),
   /** The profile that was begun is given up, as the tracker could not be turned on: no report, no files. Answered by `ok`. */
   z.object({ type: z.literal('cancel'), id }),

@@ -157,6 +157,8 @@ export function frameLabel(frame: Frame, subject: Report['subject']): FrameLabel
       return { name: say('mapped file'), place: shortFile(frame.file), source: '' };
     case 'shared-memory':
       return { name: say('shared memory'), place: frame.file, source: '' };
+    case 'process':
+      return { name: frame.function, place: '', source: '' };
     case 'python':
       break;
   }
@@ -192,6 +194,8 @@ export function frameInFull(frame: Frame): string {
       return `[mapped file ${frame.file}]`;
     case 'shared-memory':
       return frame.file === '' ? '[shared memory]' : `[shared memory ${frame.file}]`;
+    case 'process':
+      return `[process ${frame.function}]`;
     case 'python':
       return `${frame.file}:${frame.line} (${frame.function})`;
   }

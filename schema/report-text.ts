@@ -4,7 +4,14 @@
 import { frameLabel, subjectLabel } from './places.js';
 import type { Report } from './report.js';
 import { intervalInWords } from './sampling.js';
-import { headline, pruningStatement, residentStatement, topLines, untouchedStatement } from './summary.js';
+import {
+  headline,
+  pruningStatement,
+  residentStatement,
+  topLines,
+  processesStatement,
+  untouchedStatement,
+} from './summary.js';
 import { formatBytes, formatShare } from './units.js';
 
 const MOST_LINES = 20;
@@ -18,9 +25,12 @@ export function reportText(report: Report): string {
     const amounts = [formatBytes(bytes).padStart(11), formatShare(bytes, report.peakBytes).padStart(7), interval];
     return `${amounts.join(' ').trimEnd()}  ${where}`;
   });
-  const remarks = [residentStatement(report), untouchedStatement(report), pruningStatement(report)].filter(
-    (statement) => statement !== null,
-  );
+  const remarks = [
+    residentStatement(report),
+    processesStatement(report),
+    untouchedStatement(report),
+    pruningStatement(report),
+  ].filter((statement) => statement !== null);
   return [
     report.title ?? subjectLabel(report.subject),
     ...headline(report).map((phrases) => phrases.map(({ text }) => text).join('')),

@@ -7,6 +7,7 @@ import { at } from './columns.js';
 import { column, numbers, oneOf, strings, wholeNumbers } from './column-schema.js';
 import { Observed } from './observed.js';
 import { OutOfMemory } from './out-of-memory.js';
+import { Processes } from './processes.js';
 import { say } from './words.js';
 
 /** The MIME type under which a report is displayed and stored in a notebook; its data is an {@link ReportEnvelope}. */
@@ -54,13 +55,15 @@ export const FRAME_KINDS = [
   'skipped-callers',
   'mapped-file',
   'shared-memory',
+  'process',
 ] as const;
 
 /**
  * Frames, a column each, of one length. A frame is one line of one function. The frames of the root, of "other" (pruned nodes), of
  * memory without a Python stack, and of the callers that were skipped in the middle of a stack too deep to draw are frames like any
  * other, told apart by `kind`. So are mappings, which stand below the line that mapped them: a file, of which the pages count that
- * were in memory, or shared memory. What a line holds otherwise is memory of its own.
+ * were in memory, or shared memory. Where several processes took part, each is a frame below the root: its `function` is what to call
+ * it, its `file` the command. What a line holds otherwise is memory of its own.
  */
 const FrameTable = z.object({
   /** What the row stands for. */
@@ -199,6 +202,8 @@ export const Report = z.object({
   memoryLimit: z.optional(z.nullable(MemoryLimit)),
   /** What the process itself told at the end; absent where it could not, as after its death. */
   observed: z.optional(Observed),
+  /** The processes that took part; absent if it was the profiled one alone. `peakBytes` is what all held together. */
+  processes: z.optional(Processes),
   /** What happened when memory ran out; absent if it did not. */
   outOfMemory: z.optional(OutOfMemory),
   /** Absent if every allocation was counted. */

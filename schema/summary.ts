@@ -288,7 +288,14 @@ export function outcomeInWords({ outcome }: Report): string {
 /**
  * The peak beside the growth of the process's resident memory, and what makes the difference; null where nothing is known of that.
  */
-export function residentStatement({ peakBytes, residentBeforeBytes, resident }: Report): string | null {
+export function residentStatement({
+  peakBytes: jointPeakBytes,
+  processes,
+  residentBeforeBytes,
+  resident,
+}: Report): string | null {
+  // Resident memory is of the one process.
+  const peakBytes = processes?.tracked[0]?.peakBytes ?? jointPeakBytes;
   if (!resident || residentBeforeBytes === null || peakBytes === 0) {
     return null;
   }
@@ -330,6 +337,49 @@ export function untouchedStatement({ untouchedBytes }: Report): string | null {
     'Up to %1 were mapped and never touched, as libraries do in advance: such addresses take no memory, and no figure here counts them.',
     formatBytes(untouchedBytes),
   );
+}
+
+/** What the peak of several processes means; null if it was one. */
+export function processesStatement({ processes }: Report): string | null {
+  if (processes === undefined) {
+    return null;
+  }
+  const { tracked, small, untracked, refused, boundBytes } = processes;
+  const atPeak = tracked.filter(({ jointBytes }) => jointBytes > 0).length;
+  const parts = [
+    atPeak > 1
+      ? boundBytes === 0
+        ? say('The peak is what %1 processes held together, exact to the byte.', atPeak)
+        : say('The peak is what %1 processes held together, exact to %2.', atPeak, formatBytes(boundBytes))
+      : say('At the peak one process held everything.'),
+  ];
+  if (small.count > 0) {
+    parts.push(say('%1 more held %2 each at most.', small.count, formatBytes(small.peakBytes)));
+  }
+  const copied = tracked.reduce((sum, process) => sum + (process.copiedBytes ?? 0), 0);
+  if (copied >= WORTH_A_SENTENCE_BYTES / 16) {
+    parts.push(
+      say(
+        'Forked processes have changed %1 of their parents’ pages, which takes that much more memory and is in no other figure.',
+        formatBytes(copied),
+      ),
+    );
+  }
+  if (untracked.length > 0) {
+    const most = untracked.reduce((best, process) => (process.highWaterBytes > best.highWaterBytes ? process : best));
+    parts.push(
+      say(
+        'Not tracked, as the tracker can’t be loaded into them: %1, of which %2 had most in memory, %3.',
+        untracked.length,
+        most.command.split(' ')[0] ?? '',
+        formatBytes(most.highWaterBytes),
+      ),
+    );
+  }
+  if (refused > 0) {
+    parts.push(say('%1 could not join, as there was no room for their figures.', refused));
+  }
+  return parts.join(' ');
 }
 
 /** Smaller variables are not named beside a part of the peak. */

@@ -137,10 +137,13 @@ def die(victim: Victim, moment: Moment) -> Trial:
                 process.kill()
         if not within(CLEAN_SECONDS, lambda: not list(directory.glob("fil-*"))):
             trial.faults.append(f"directories are left: {[path.name for path in directory.glob('fil-*')]}")
+
         # Other programs may make some; ours carry our name.
-        leaked = {name for name in shared_memory_files() - before if "fil" in name}
-        if leaked:
-            trial.faults.append(f"shared memory is left: {leaked}")
+        def leaked() -> set[str]:
+            return {name for name in shared_memory_files() - before if "fil" in name}
+
+        if not within(CLEAN_SECONDS, lambda: not leaked()):
+            trial.faults.append(f"shared memory is left: {leaked()}")
         return trial
 
 

@@ -136,12 +136,15 @@ def test_the_process_looks_like_one_of_ipykernel_launcher(kernel):
     assert (first == "" or first.endswith(".zip"), name, has_file) == (True, "__main__", False)
 
 
-def test_programs_that_the_notebook_starts_run_without_the_tracker(kernel):
+def test_programs_that_the_notebook_starts_are_tracked_and_see_nothing_of_it(kernel):
     code = "import os, subprocess, sys\n{k for k in os.environ if k.startswith('FIL_') or k == 'LD_PRELOAD'}"
     assert kernel.run(code).value == "set()"
     command = """[sys.executable, '-c', 'print(open("/proc/self/maps").read())']"""
     maps = f"subprocess.run({command}, capture_output=True, text=True).stdout"
-    assert kernel.run(f"'libfil_tracker' in {maps}").value == "False"
+    assert kernel.run(f"'libfil_tracker' in {maps}").value == "True"
+    seen = "import os; print([name for name in os.environ if name[:4] == 'FIL_' or name == 'LD_PRELOAD'])"
+    command = f"[sys.executable, '-c', {seen!r}]"
+    assert kernel.run(f"subprocess.run({command}, capture_output=True, text=True).stdout").value == r"'[]\n'"
 
 
 def test_multiprocessing_works_by_fork_and_by_spawn(kernel):

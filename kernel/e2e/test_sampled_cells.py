@@ -133,6 +133,28 @@ def test_samples_give_way_to_a_profile_inside_of_the_cell(sampling: Kernel, code
     assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
 
 
+def test_children_of_a_profiled_cell_are_in_its_report_after_sampled_ones_and_started_in_them(sampling: Kernel) -> None:
+    code = (
+        "import multiprocessing as mp, subprocess, sys\n"
+        "def work(size):\n    held = bytearray(size)\n    return len(held)\n"
+        "pool = mp.get_context('fork').Pool(1)\npool.map(len, ['ab'])\n"
+        f"{ALLOCATE}"
+    )
+    report = report_of(sampling, run(sampling, code))
+    assert report.peak > 30_000_000
+    assert "processes" not in report.data
+    profiled = run(
+        sampling,
+        "%%filprofile\nassert pool.map(work, [30_000_000]) == [30_000_000]\n"
+        "subprocess.run([sys.executable, '-c', 'held = bytearray(20_000_000)'], check=True)",
+    )
+    peaks = sorted(process["peakBytes"] for process in profiled.report.data["processes"]["tracked"])
+    assert peaks[-1] > 30_000_000
+    assert peaks[-2] > 20_000_000
+    # And the other way round.
+    assert report_of(sampling, run(sampling, "pool.terminate()\nmore = bytearray(9_000_000)")).peak > 9_000_000
+
+
 def test_errors_results_and_await_are_those_of_the_cell(sampling: Kernel) -> None:
     result = run(sampling, f"{ALLOCATE}\n1 / 0")
     assert (result.status, result.reply["ename"]) == ("error", "ZeroDivisionError")

@@ -19,6 +19,7 @@ export type {
   Forwarder,
   Segment,
   Snapshot,
+  TreeMember,
 } from '../../native/addon/index.js';
 
 const TRACKER = 'libfil_tracker.so';

@@ -9,6 +9,7 @@ import { addReadingCommands, tellFailure } from './commands/index.js';
 import { reasonOf, StartFailure } from './failure.js';
 import type { BrowserChoice } from './launcher/browser.js';
 import type { MemorySettings } from './memory-matters.js';
+import type { TreeSettings } from './process-tree.js';
 import { type Reason, REASONS } from './recording/stored-reports.js';
 
 const program = new Command('fil').description(
@@ -19,7 +20,18 @@ const program = new Command('fil').description(
 const HEADROOM_OPTION = ['--memory-headroom <bytes>', 'memory that is to be left; 0 for what is usual', '0'] as const;
 const LIMIT_OPTION = ['--memory-limit <bytes>', 'what the processes may hold together; 0 for no limit', '0'] as const;
 const KEEP_OPTION = ['--keep-state <directory>', 'where the state of profiles is kept on disk while they run'] as const;
+const NO_CHILDREN_OPTION = ['--no-children', 'track the one process and none that it starts'] as const;
+const EXACT_TREE_OPTION = ['--exact-tree', 'make the peak of all processes together exact to the byte'] as const;
 const NO_ACTION_OPTION = ['--no-memory-action', 'only tell when memory runs out'] as const;
+
+interface TreeArguments {
+  readonly children: boolean;
+  readonly exactTree?: true;
+}
+
+function treeSettings({ children, exactTree }: TreeArguments): TreeSettings {
+  return { children, exact: exactTree === true };
+}
 
 interface MemoryArguments {
   readonly memoryHeadroom: string;
@@ -44,6 +56,8 @@ program
   .option(...HEADROOM_OPTION)
   .option(...LIMIT_OPTION)
   .option(...NO_ACTION_OPTION)
+  .option(...NO_CHILDREN_OPTION)
+  .option(...EXACT_TREE_OPTION)
   .option(...KEEP_OPTION)
   .argument('[arguments...]', 'more arguments for ipykernel, after --')
   .action(async (args: readonly string[], options: KernelArguments) => {
@@ -53,17 +67,18 @@ program
         ...options,
         arguments: args,
         memory: memorySettings(options),
+        tree: treeSettings(options),
         keepState: options.keepState ?? null,
       }),
     );
   });
 
-interface KernelArguments extends MemoryArguments {
+interface KernelArguments extends MemoryArguments, TreeArguments {
   readonly connectionFile: string;
   readonly python: string;
 }
 
-interface LaunchArguments extends MemoryArguments {
+interface LaunchArguments extends MemoryArguments, TreeArguments {
   readonly child: string;
   readonly segment: string;
   readonly ready: string;
@@ -90,6 +105,8 @@ program
   .option(...HEADROOM_OPTION)
   .option(...LIMIT_OPTION)
   .option(...NO_ACTION_OPTION)
+  .option(...NO_CHILDREN_OPTION)
+  .option(...EXACT_TREE_OPTION)
   .option(...KEEP_OPTION)
   .action(async (options: LaunchArguments) => {
     // What each command needs is loaded for it alone: a program waits for this one.
@@ -102,6 +119,7 @@ program
       command: JSON.parse(options.command) as string[],
       trackProgram: options.trackProgram === true,
       memory: memorySettings(options),
+      tree: treeSettings(options),
       keepState: options.keepState ?? null,
       maxPeakBytes: options.maxPeak === undefined ? null : Number(options.maxPeak),
     }).catch(failToLaunch);

@@ -8,10 +8,13 @@ import { toMimeBundle } from './output/bundle.js';
 import { topLinesText } from './output/text.js';
 import { writeReportFiles } from './output/files.js';
 import { type ReportContext, ReportSource } from './report/build.js';
+import { joinSnapshots, type ProcessPart } from './report/processes.js';
 import { FOR_NOTEBOOKS } from './report/prune.js';
 
 export interface ReportJob {
   readonly snapshot: Snapshot;
+  /** Of all processes, if there were several: the report is of them together. */
+  readonly parts?: readonly ProcessPart[];
   readonly context: ReportContext;
   /** Where to write the report's files: an existing directory, absolute; null for none. */
   readonly outputDirectory: string | null;
@@ -36,7 +39,8 @@ const MOST_TOP_LINES = 5;
 
 /** Makes the outputs, here or in a worker thread. */
 export function perform(job: ReportJob): Promise<ReportOutput> {
-  return job.snapshot.siteCount < SITES_FOR_A_WORKER ? Promise.resolve(make(job)) : makeInWorker(job);
+  const sites = (job.parts ?? []).reduce((sum, { snapshot }) => sum + snapshot.parent.length, job.snapshot.siteCount);
+  return sites < SITES_FOR_A_WORKER ? Promise.resolve(make(job)) : makeInWorker(job);
 }
 
 /** To be run by the program if it is the worker. */
@@ -45,8 +49,8 @@ export function serveAsWorker(): void {
   parentPort?.postMessage(make(workerData as ReportJob));
 }
 
-function make({ snapshot, context, outputDirectory }: ReportJob): ReportOutput {
-  const source = ReportSource.ofSnapshot(snapshot, context);
+function make({ snapshot, parts = [], context, outputDirectory }: ReportJob): ReportOutput {
+  const source = ReportSource.ofSnapshot(parts.length > 0 ? joinSnapshots(parts) : snapshot, context);
   const report = source.report(FOR_NOTEBOOKS);
   const made = {
     bundle: toMimeBundle(report),

@@ -217,7 +217,7 @@ export class SampledCells {
       },
       snapshot,
     );
-    return { snapshot, context, outputDirectory: null };
+    return { snapshot, parts: [], context, outputDirectory: null };
   }
 
   #tell(subject: ReportSubject, job: ReportJob | null, seconds: number, header: Header): number {

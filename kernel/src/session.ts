@@ -23,6 +23,7 @@ import { ResidentMemory } from './resident.js';
 import type { ReportContexts, ReportFacts, SampledCells } from './sampled-cells.js';
 import { lineRecords, saveReport, unpackReport } from './stored-report.js';
 import { Timeline } from './timeline.js';
+import type { ProcessTree } from './process-tree.js';
 
 type Begin = Extract<ControlRequest, { type: 'begin' }>;
 type Hello = Extract<ControlRequest, { type: 'hello' }>;
@@ -52,6 +53,10 @@ export interface SessionOptions {
   readonly version: string;
   /** What is known about memory that ran out. */
   readonly memory?: Pick<MemoryMatters, 'begin' | 'causeOfError' | 'end' | 'shortage'>;
+  /** The processes that it starts; null if they are not tracked. */
+  readonly tree?: Pick<ProcessTree, 'begin' | 'currentBytes' | 'exact' | 'jointPeakBytes' | 'snapshot'> | null;
+  /** Whether joint peaks are exact where a profile does not say. */
+  readonly exactTree?: boolean;
   /** From which a report can be made without us; null if nothing is kept. */
   readonly state?: Pick<KeptState, 'begin' | 'end'> | null;
   /** Takes what is said about sampled cells. */
@@ -122,11 +127,17 @@ export class Session implements ReportContexts {
     }
     const { segment, pid, memory } = this.#options;
     memory?.begin(request);
+    const tree = this.#treeOf(request);
+    if (tree !== null) {
+      tree.exact = request.exactTree ?? this.#options.exactTree ?? false;
+      tree.begin();
+    }
     const resident = new ResidentMemory(pid);
     const startedAt = new Date();
     const timeline = new Timeline(() => {
       resident.sample();
-      return segment.counters();
+      const counters = segment.counters();
+      return tree === null ? counters : { ...counters, others: tree.currentBytes(counters.session) };
     });
     const liveLines = new LiveLines(segment, this.cells, this.#workingDirectory);
     this.#profile = { request, startedAt, resident, timeline, liveLines };
@@ -245,12 +256,26 @@ export class Session implements ReportContexts {
     observed?: Observed,
     outOfMemory?: OutOfMemoryCause,
   ): ReportJob {
-    const snapshot = atMoment(this.#options.segment.snapshot(), outOfMemory);
+    // Of the moment when memory ran out only the one process is known.
+    const tree = outOfMemory === undefined ? this.#treeOf(profile.request) : null;
+    const top = this.#options.segment.snapshot(tree?.jointPeakBytes);
+    const joined = tree?.snapshot(top, commandOf(profile.request), profile.timeline.parts());
+    const snapshot = atMoment(top, outOfMemory);
     return {
       snapshot,
-      context: { ...this.#contextOf(profile, snapshot, outcome, profile.timeline.points()), observed, outOfMemory },
+      parts: joined?.parts ?? [],
+      context: {
+        ...this.#contextOf(profile, snapshot, outcome, profile.timeline.points()),
+        observed,
+        outOfMemory,
+        processes: joined?.processes,
+      },
       outputDirectory,
     };
+  }
+
+  #treeOf({ children }: Begin): NonNullable<SessionOptions['tree']> | null {
+    return children === false ? null : (this.#options.tree ?? null);
   }
 
   get #workingDirectory(): string {
@@ -294,6 +319,11 @@ export class Session implements ReportContexts {
       },
     };
   }
+}
+
+/** What the process at the top was started as. */
+function commandOf({ subject }: Begin): readonly string[] {
+  return subject.kind === 'program' ? subject.command : ['python', 'notebook'];
 }
 
 function replyOf(id: number, { bundle, files, filesProblem }: ReportOutput): ControlReply {

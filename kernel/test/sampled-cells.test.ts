@@ -39,6 +39,7 @@ const SNAPSHOT: Snapshot = {
   consistent: true,
   mostUntouchedBytes: 0,
   ownBytes: 0,
+  jointSiteBytes: new Float64Array(0),
 };
 const NO_CODES = { filename: [], qualifiedName: [], firstLine: Int32Array.of(), kind: [] };
 const DIED = { kind: 'died', exitCode: null, signal: 'SIGKILL' } as const;

@@ -34,6 +34,7 @@ const SNAPSHOT: Snapshot = {
   degradations: [],
   consistent: true,
   mostUntouchedBytes: 0,
+  jointSiteBytes: new Float64Array(0),
   ownBytes: 0,
 };
 

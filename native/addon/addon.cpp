@@ -12,7 +12,9 @@
 #include "peak_lines.hpp"
 #include "resident.hpp"
 #include "segment_reader.hpp"
+#include "snapshot_js.hpp"
 #include "supervisor_edge.hpp"
+#include "tree_edge.hpp"
 
 namespace fil::addon {
 namespace {
@@ -147,6 +149,41 @@ std::string version_text(std::uint32_t hex) {
          std::to_string((hex >> 8) & 0xffU);
 }
 
+}  // namespace
+
+Napi::Object snapshot_js(Napi::Env env, const SegmentReader& reader, std::int64_t joint_peak) {
+  const Snapshot copy = reader.snapshot(joint_peak);
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("state", name_of(copy.state));
+  result.Set("session", copy.session);
+  result.Set("currentBytes", static_cast<double>(copy.current_bytes));
+  result.Set("peakBytes", static_cast<double>(copy.peak_bytes));
+  result.Set("siteCount", static_cast<double>(copy.parent.size()));
+  result.Set("programBegan", reader.header().program_began.load(std::memory_order_relaxed) != 0);
+  result.Set("uncaughtMemoryError", reader.view().failure().uncaught_memory_error.load(std::memory_order_acquire) != 0);
+  result.Set("pid", copy.pid);
+  result.Set("pythonVersion", version_text(copy.python_version_hex));
+  result.Set("beganAtSeconds", copy.began_seconds);
+  result.Set("endedAtSeconds", copy.ended_seconds);
+  result.Set("parent", typed_array<Napi::Uint32Array>(env, copy.parent));
+  result.Set("code", typed_array<Napi::Uint32Array>(env, copy.code));
+  result.Set("line", typed_array<Napi::Int32Array>(env, copy.line));
+  result.Set("peakSiteBytes", typed_array<Napi::Float64Array>(env, copy.peak_site_bytes));
+  result.Set("currentSiteBytes", typed_array<Napi::Float64Array>(env, copy.current_site_bytes));
+  result.Set("failureSiteBytes", typed_array<Napi::Float64Array>(env, copy.failure_site_bytes));
+  result.Set("jointSiteBytes", typed_array<Napi::Float64Array>(env, copy.joint_site_bytes));
+  result.Set("failure", failure_of(env, copy));
+  result.Set("sampling", sampling_of(env, copy));
+  result.Set("codes", codes_js(env, copy.codes));
+  result.Set("degradations", degradations(env, copy.degradations));
+  result.Set("ownBytes", static_cast<double>(copy.own_bytes));
+  result.Set("mostUntouchedBytes", static_cast<double>(copy.most_untouched_bytes));
+  result.Set("consistent", copy.consistent);
+  return result;
+}
+
+namespace {
+
 class Segment : public Napi::ObjectWrap<Segment> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -210,33 +247,7 @@ class Segment : public Napi::ObjectWrap<Segment> {
   Napi::Value snapshot(const Napi::CallbackInfo& info) {
     const Napi::Env env = info.Env();
     return guarded(env, [&] {
-      const Snapshot copy = reader(env).snapshot();
-      Napi::Object result = Napi::Object::New(env);
-      result.Set("state", name_of(copy.state));
-      result.Set("session", copy.session);
-      result.Set("currentBytes", static_cast<double>(copy.current_bytes));
-      result.Set("peakBytes", static_cast<double>(copy.peak_bytes));
-      result.Set("siteCount", static_cast<double>(copy.parent.size()));
-      result.Set("programBegan", reader(env).header().program_began.load(std::memory_order_relaxed) != 0);
-      result.Set("uncaughtMemoryError", uncaught_memory_error(env));
-      result.Set("pid", copy.pid);
-      result.Set("pythonVersion", version_text(copy.python_version_hex));
-      result.Set("beganAtSeconds", copy.began_seconds);
-      result.Set("endedAtSeconds", copy.ended_seconds);
-      result.Set("parent", typed_array<Napi::Uint32Array>(env, copy.parent));
-      result.Set("code", typed_array<Napi::Uint32Array>(env, copy.code));
-      result.Set("line", typed_array<Napi::Int32Array>(env, copy.line));
-      result.Set("peakSiteBytes", typed_array<Napi::Float64Array>(env, copy.peak_site_bytes));
-      result.Set("currentSiteBytes", typed_array<Napi::Float64Array>(env, copy.current_site_bytes));
-      result.Set("failureSiteBytes", typed_array<Napi::Float64Array>(env, copy.failure_site_bytes));
-      result.Set("failure", failure_of(env, copy));
-      result.Set("sampling", sampling_of(env, copy));
-      result.Set("codes", codes_js(env, copy.codes));
-      result.Set("degradations", degradations(env, copy.degradations));
-      result.Set("ownBytes", static_cast<double>(copy.own_bytes));
-      result.Set("mostUntouchedBytes", static_cast<double>(copy.most_untouched_bytes));
-      result.Set("consistent", copy.consistent);
-      return result;
+      return snapshot_js(env, reader(env), info[0].IsNumber() ? info[0].As<Napi::Number>().Int64Value() : -1);
     });
   }
 
@@ -319,6 +330,7 @@ Napi::Value is_in_use_js(const Napi::CallbackInfo& info) {
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   Napi::Object names = Napi::Object::New(env);
   names.Set("segmentDescriptor", environment::segment_descriptor);
+  names.Set("treeDirectory", environment::tree_directory);
   names.Set("parentPid", environment::parent_pid);
   names.Set("trackProgram", environment::track_program);
   names.Set("sampling", environment::sampling);
@@ -335,6 +347,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("releaseResident",
               Napi::Function::New(env, [](const Napi::CallbackInfo&) { release_resident(); }, "releaseResident"));
   exports.Set("Forwarder", define_forwarder(env));
+  exports.Set("ProcessTree", define_process_tree(env));
   define_memory_watch(env, exports);
   return exports;
 }

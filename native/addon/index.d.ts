@@ -12,6 +12,8 @@ export const environmentNames: {
   readonly segmentDescriptor: string;
   /** Pid of the process to die with; the tracker asks the kernel for SIGKILL when it ends. */
   readonly parentPid: string;
+  /** Set to the directory of a {@link ProcessTree}, of which the process is to be the top. */
+  readonly treeDirectory: string;
   /** Set to anything: tracking begins by itself when Python is about to run the program's code. */
   readonly trackProgram: string;
   /** Set to anything: sampled sessions are to be expected. */
@@ -119,6 +121,8 @@ export interface Snapshot extends Counters {
   readonly currentSiteBytes: Float64Array;
   /** Bytes that the site itself held when an allocation last failed; empty if none has. */
   readonly failureSiteBytes: Float64Array;
+  /** Bytes that the site itself held at the peak of all processes of the tree together; empty without a tree. */
+  readonly jointSiteBytes: Float64Array;
   /** The last allocation that failed; null if none has. */
   readonly failure: Failure | null;
   /** Of a sampled session; null if every allocation was counted. */
@@ -222,9 +226,10 @@ export class Segment {
   /**
    * Copies the ledger out. Safe at any moment: while the process runs, after it died.
    *
+   * @param jointPeakBytes the peak of the tree that the process is the top of (`ProcessTree.joint()`).
    * @throws {Error} if the segment is corrupt or of another layout, with the values that disagree.
    */
-  snapshot(): Snapshot;
+  snapshot(jointPeakBytes?: number): Snapshot;
   /** What the running cell may hold; null for no budget. Allocations that would exceed it are refused while a watch guards. */
   setBudget(bytes: number | null): void;
   /** Starts a thread that watches the process's memory; see {@link MemoryWatch}. */
@@ -247,6 +252,74 @@ export class Segment {
   lastReading(): MemoryFigures | null;
   /** Unmaps and closes. Other calls throw afterwards. */
   close(): void;
+}
+
+/** A process of a tree, other than the one at its top. */
+export interface TreeMember {
+  readonly pid: number;
+  readonly parentPid: number;
+  /** Forked from a tracked process; else it is a program that one has executed. */
+  readonly isForked: boolean;
+  /** A Python, of which call stacks are known. */
+  readonly hasStacks: boolean;
+  /** The arguments, separated by 0; any bytes. */
+  readonly command: Buffer;
+  /** CLOCK_MONOTONIC. */
+  readonly joinedAtSeconds: number;
+  /** Null while it is there. */
+  readonly leftAtSeconds: number | null;
+  /** Of the top process's sessions, the last that it took part in. */
+  readonly session: number;
+  readonly currentBytes: number;
+  readonly peakBytes: number;
+}
+
+/** What the processes of a tree hold together. */
+export interface Joint {
+  /** Whether a session is on that processes can join. */
+  readonly isOpen: boolean;
+  readonly currentBytes: number;
+  readonly peakBytes: number;
+  /** Half of what a process can have claimed in advance; 0 in exact trees. */
+  readonly creditBytes: number;
+  /** How many processes could not join, for want of room. */
+  readonly refusedMembers: number;
+  /** How many have joined. */
+  readonly lastMember: number;
+}
+
+/** The processes that a tracked one starts: they join by a directory, in which each leaves a segment `process.N`. */
+export class ProcessTree {
+  /**
+   * Makes the directory, and the control file in it. If this process is killed, at whatever moment, it is removed.
+   *
+   * @param directory is not there yet; it is made for this user only. Its name goes to the top process by `environmentNames.treeDirectory`.
+   * @param exact whether every event is claimed from the joint bytes, and not 64 KiB at a time.
+   * @throws {Error} with the system's reason.
+   */
+  constructor(directory: string, exact: boolean);
+  joint(): Joint;
+  /**
+   * Opens a member's segment; returns its number here.
+   *
+   * @throws {Error} if it is none, or not complete yet.
+   */
+  adopt(path: string): number;
+  member(number: number): TreeMember;
+  /** The member's columns, with `jointSiteBytes`. */
+  snapshot(number: number): Snapshot;
+  /** To be called once for a member that died without having left: what it held is no part of the sum any more. */
+  reap(number: number): void;
+  /** Unmaps a member's segment. */
+  forget(number: number): void;
+  /** Whether every event is claimed from the joint bytes, in sessions that begin from now on. */
+  setExact(exact: boolean): void;
+  /**
+   * Whatever outlives the top process goes on uncounted. The directory is the caller's to remove, before.
+   *
+   * @param removed whether it is; if not, it is removed after this process has ended.
+   */
+  stop(removed: boolean): void;
 }
 
 /**

@@ -12,6 +12,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "../shared/tree.hpp"
+
 namespace fil::addon {
 namespace {
 
@@ -79,6 +81,8 @@ SegmentReader::SegmentReader(int descriptor) : descriptor_(descriptor) {
 SegmentReader::SegmentReader(const std::string& path, Open how) : is_left_(how == Open::existing) {
   if (is_left_) {
     copy_file(path);
+  } else if (how == Open::member) {
+    open_member(path);
   } else {
     create_file(path);
   }
@@ -99,6 +103,28 @@ void SegmentReader::create_file(const std::string& path) {
   }
   map();
   write_header();
+}
+
+/// A process of this user's has made it, and may be writing.
+void SegmentReader::open_member(const std::string& path) {
+  descriptor_ = open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor_ < 0) {
+    fail("open");
+  }
+  struct stat status = {};
+  if (fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid() ||
+      status.st_size != static_cast<off_t>(segment::total_bytes)) {
+    close(descriptor_);
+    throw std::runtime_error("it is no segment of a process");
+  }
+  map();
+  try {
+    header();
+  } catch (...) {
+    munmap(view_.base, segment::total_bytes);
+    close(descriptor_);
+    throw;
+  }
 }
 
 /// Read, and not mapped: whoever cuts the file off meanwhile would end us with SIGBUS.
@@ -205,10 +231,10 @@ std::uint64_t SegmentReader::end_of_life() const {
                   header().began_nanoseconds.load(std::memory_order_relaxed));
 }
 
-Snapshot SegmentReader::snapshot() const {
+Snapshot SegmentReader::snapshot(std::int64_t joint_peak) const {
   Snapshot copy{};
   for (int tries = 0; tries < max_tries; ++tries) {
-    if (try_snapshot(copy)) {
+    if (try_snapshot(copy, joint_peak)) {
       copy.consistent = true;
       return copy;
     }
@@ -218,13 +244,20 @@ Snapshot SegmentReader::snapshot() const {
 }
 
 /// One copy. False if the ledger reached a new peak or a new session meanwhile, so that rows are of different moments.
-bool SegmentReader::try_snapshot(Snapshot& to) const {
+bool SegmentReader::try_snapshot(Snapshot& to, std::int64_t joint_peak) const {
   const segment::Header& live = header();
   const std::uint32_t session = live.session.load(std::memory_order_acquire);
   // Pairs with Ledger::change: the saved values of this generation are complete.
   const std::uint64_t generation = live.generation.load(std::memory_order_acquire);
   const std::uint64_t peak_generation = live.peak_generation.load(std::memory_order_acquire);
   const std::uint64_t failure_generation = live.failure_generation.load(std::memory_order_acquire);
+  const std::uint64_t joint_generation = live.joint_generation.load(std::memory_order_acquire);
+  const tree::Member& member = tree::member_of(view_);
+  const std::int64_t left_at_peak = member.left_at_peak.load(std::memory_order_acquire);
+  const bool in_tree = joint_peak >= 0 && joint_generation != 0;
+  // Whoever left before the joint peak has no part in it; whoever had no event since it was made holds what it held.
+  const bool had_left = left_at_peak >= 0 && left_at_peak != joint_peak;
+  const bool has_changed = member.seen_peak.load(std::memory_order_acquire) == joint_peak;
   const std::uint32_t site_count = live.site_count.load(std::memory_order_acquire);
   const std::uint32_t code_count = live.code_count.load(std::memory_order_acquire);
   const std::uint32_t string_bytes = live.string_bytes.load(std::memory_order_acquire);
@@ -261,6 +294,7 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
   to.peak_site_bytes.resize(site_count);
   to.current_site_bytes.resize(site_count);
   to.failure_site_bytes.resize(to.failure.count > 0 ? site_count : 0);
+  to.joint_site_bytes.assign(in_tree ? site_count : 0, 0);
   const segment::Sampling& sampling = view_.sampling();
   to.sampling_mean_bytes = sampling.mean_bytes.load(std::memory_order_acquire);
   to.exact_from_bytes = sampling.exact_from_bytes.load(std::memory_order_relaxed);
@@ -301,6 +335,10 @@ bool SegmentReader::try_snapshot(Snapshot& to) const {
     if (to.failure.count > 0) {
       to.failure_site_bytes[site] =
           static_cast<double>(std::max<std::int64_t>(0, segment::bytes_at_failure(counts[site], failure_generation)));
+    }
+    if (in_tree && !had_left) {
+      const std::int64_t jointly = has_changed ? segment::bytes_at_joint_peak(counts[site], joint_generation) : now;
+      to.joint_site_bytes[site] = static_cast<double>(std::max<std::int64_t>(0, jointly));
     }
     peak += at_peak;
     current += now;

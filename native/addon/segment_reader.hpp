@@ -54,6 +54,8 @@ struct Snapshot {
   std::int64_t current_exact_bytes;
   /// Empty if no allocation has failed.
   std::vector<double> failure_site_bytes;
+  /// At the peak of all processes of the tree together; empty without a tree.
+  std::vector<double> joint_site_bytes;
 
   Codes codes;
 };
@@ -69,7 +71,8 @@ class SegmentReader {
   /// full disk would otherwise end the process that writes into it, and marks it as in use; or copies one that a
   /// process left. Throws std::system_error, or std::runtime_error with a sentence: that the file is no segment of this
   /// version, is cut off, or is in use.
-  enum class Open { create, existing };
+  /// A `member` is one that a process of a tree has made, which may be writing.
+  enum class Open { create, existing, member };
   SegmentReader(const std::string& path, Open how);
   ~SegmentReader();
   SegmentReader(const SegmentReader&) = delete;
@@ -82,7 +85,8 @@ class SegmentReader {
 
   segment::View view() const { return view_; }
 
-  Snapshot snapshot() const;
+  /// @param joint_peak of the tree (tree.hpp); below 0 without one.
+  Snapshot snapshot(std::int64_t joint_peak = -1) const;
 
   segment::SampledView sampled_view() const;
   /// What the recorder of a job has noted: bytes held, `seconds` apart.
@@ -103,10 +107,11 @@ class SegmentReader {
  private:
   void map();
   void create_file(const std::string& path);
+  void open_member(const std::string& path);
   void copy_file(const std::string& path);
   void write_header();
   std::uint64_t end_of_life() const;
-  bool try_snapshot(Snapshot& to) const;
+  bool try_snapshot(Snapshot& to, std::int64_t joint_peak) const;
   segment::View scaled_view() const;
   static Codes copy_codes(const segment::View& view, std::uint32_t from, std::uint32_t code_count,
                           std::uint32_t string_bytes);

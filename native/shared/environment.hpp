@@ -14,7 +14,10 @@ inline constexpr char sampling[] = "FIL_SAMPLING";
 /// Address and key of the control endpoint, which filprofiler asks the tracker for.
 inline constexpr char control_endpoint[] = "FIL_CONTROL_ENDPOINT";
 inline constexpr char control_key[] = "FIL_CONTROL_KEY";
-/// The dynamic linker's list; the tracker takes itself out of it, so that grandchildren run untracked.
+/// Directory of the process tree (tree.hpp), if what the process starts is to be tracked too.
+inline constexpr char tree_directory[] = "FIL_TREE";
+/// The dynamic linker's list; the tracker takes itself out of it. What the process executes gets it again, by our
+/// interposers, if it is to be tracked too.
 inline constexpr char preload[] = "LD_PRELOAD";
 
 }  // namespace fil::environment

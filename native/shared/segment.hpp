@@ -24,12 +24,12 @@ namespace fil::segment {
 /// "FILMEM01" as little-endian bytes.
 inline constexpr std::uint64_t magic = 0x31304d454d4c4946;
 /// Raised with every change of this header. Writer and reader refuse another version.
-inline constexpr std::uint32_t layout_version = 6;
+inline constexpr std::uint32_t layout_version = 7;
 
 // Capacities of a segment at scale 0. With little address space a tracker uses a part of it: at scale n, 1 / 2^n of
 // each.
 
-/// Call sites of one session. 2^20 sites are 48 MiB of sparse memory; a site beyond it is charged to its caller's site.
+/// Call sites of one session. 2^20 sites are 56 MiB of sparse memory; a site beyond it is charged to its caller's site.
 inline constexpr std::uint32_t site_capacity = 1U << 20;
 /// Code objects of one session; a code object beyond it is charged to its caller's site.
 inline constexpr std::uint32_t code_capacity = 1U << 17;
@@ -72,6 +72,8 @@ struct SiteCounts {
   std::atomic<std::uint64_t> generation;
   /// Bytes when an allocation last failed; see above.
   std::atomic<std::int64_t> failure_bytes;
+  /// Bytes at the last peak of all processes of the tree together; likewise, with Header::joint_generation.
+  std::atomic<std::int64_t> joint_bytes;
 };
 
 /// Where a site is. Written once, before Header::site_count covers it.
@@ -147,11 +149,13 @@ struct Header {
   /// The generation that the last peak, and the last failed allocation (0 if none failed), have raised it to.
   std::atomic<std::uint64_t> peak_generation;
   std::atomic<std::uint64_t> failure_generation;
+  /// Raised for the joint peak that the process has seen last (tree.hpp); 0 without a tree.
+  std::atomic<std::uint64_t> joint_generation;
 };
 
 // Both artefacts compile these figures; a compiler that lays them out differently must not link.
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
-static_assert(sizeof(SiteCounts) == 32 && sizeof(SiteFrame) == 16 && sizeof(CodeRecord) == 24);
+static_assert(sizeof(SiteCounts) == 40 && sizeof(SiteFrame) == 16 && sizeof(CodeRecord) == 24);
 static_assert(offsetof(Header, current_bytes) == 128 && sizeof(Header) == 192);
 
 constexpr std::size_t align_to_page(std::size_t bytes) {
@@ -163,7 +167,11 @@ inline constexpr std::size_t guard_offset = 2048;
 inline constexpr std::size_t failure_offset = 3072;
 inline constexpr std::size_t reading_offset = 3584;
 inline constexpr std::size_t sampling_offset = 1024;
-static_assert(sizeof(Header) <= sampling_offset && sampling_offset + sizeof(Sampling) <= guard_offset);
+/// The process as a member of a tree; tree.hpp has its layout.
+inline constexpr std::size_t member_offset = 256;
+inline constexpr std::size_t member_bytes = 640;
+static_assert(sizeof(Header) <= member_offset && member_offset + member_bytes <= sampling_offset);
+static_assert(sampling_offset + sizeof(Sampling) <= guard_offset);
 static_assert(guard_offset + sizeof(Guard) <= failure_offset && failure_offset + sizeof(Failure) <= reading_offset &&
               reading_offset + sizeof(LastReading) <= 4096);
 inline constexpr std::size_t counts_bytes = sizeof(SiteCounts) * site_capacity;
@@ -174,6 +182,15 @@ inline constexpr std::size_t counts_offset = align_to_page(sizeof(Header));
 /// Size of a segment; sparse, so it costs only what is touched.
 constexpr std::size_t bytes_at_scale(std::uint32_t scale) {
   return counts_offset + ((counts_bytes + frames_bytes + codes_bytes + string_capacity) >> scale);
+}
+
+/// With a limited address space a segment takes a 32nd of it at most: the rest is the program's.
+constexpr std::uint32_t scale_for(std::size_t address_space) {
+  std::uint32_t scale = 0;
+  while (scale < largest_scale && bytes_at_scale(scale) > address_space / 32) {
+    ++scale;
+  }
+  return scale;
 }
 
 /// Behind the tables, whatever their scale: what only sampled sessions have. The tracker maps it when one begins.
@@ -245,6 +262,14 @@ inline std::int64_t bytes_at_peak(const SiteCounts& site, std::uint64_t peak_gen
 inline std::int64_t bytes_at_failure(const SiteCounts& site, std::uint64_t failure_generation) {
   if (site.generation.load(std::memory_order_acquire) >= failure_generation) {  // as above
     return site.failure_bytes.load(std::memory_order_relaxed);
+  }
+  return site.current_bytes.load(std::memory_order_relaxed);
+}
+
+/// What a site held at the joint peak that the process has seen last. `joint_generation` is the header's.
+inline std::int64_t bytes_at_joint_peak(const SiteCounts& site, std::uint64_t joint_generation) {
+  if (site.generation.load(std::memory_order_acquire) >= joint_generation) {  // as above
+    return site.joint_bytes.load(std::memory_order_relaxed);
   }
   return site.current_bytes.load(std::memory_order_relaxed);
 }

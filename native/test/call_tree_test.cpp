@@ -115,11 +115,13 @@ TEST_F(CallTreeTest, ResetStartsAnEmptyTree) {
   }
 }
 
-TEST_F(CallTreeTest, BoundariesAreKnownUntilTheReset) {
+TEST_F(CallTreeTest, BoundariesOutliveAResetAsForkedChildrenHaveThem) {
   tree_.add_boundary(guard_, test::NumberedCodes::code(9));
   EXPECT_TRUE(tree_.is_boundary(test::NumberedCodes::code(9)));
   EXPECT_FALSE(tree_.is_boundary(test::NumberedCodes::code(8)));
   tree_.reset(guard_);
+  EXPECT_TRUE(tree_.is_boundary(test::NumberedCodes::code(9)));
+  tree_.forget_boundaries(guard_);
   EXPECT_FALSE(tree_.is_boundary(test::NumberedCodes::code(9)));
 }
 

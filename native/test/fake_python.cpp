@@ -73,6 +73,9 @@ FAKE_EXPORT void* PyGILState_GetThisThreadState() {
 FAKE_EXPORT void* PyThreadState_GetUnchecked() {
   return fil::test::holds_gil ? PyGILState_GetThisThreadState() : nullptr;
 }
+FAKE_EXPORT int Py_IsInitialized() {
+  return 1;
+}
 FAKE_EXPORT void* PyInterpreterState_Main() {
   return fil::test::main_interpreter;
 }

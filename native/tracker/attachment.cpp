@@ -15,16 +15,6 @@ namespace {
 /// By which the segment is laid out.
 constexpr unsigned long page_bytes = 4096;
 
-/// With a limited address space the segment takes a 32nd of it at most: the rest is the program's.
-constexpr std::size_t part_of_address_space = 32;
-std::uint32_t scale_for(std::size_t address_space) {
-  std::uint32_t scale = 0;
-  while (scale < segment::largest_scale && segment::bytes_at_scale(scale) > address_space / part_of_address_space) {
-    ++scale;
-  }
-  return scale;
-}
-
 }  // namespace
 
 void Tracker::attach(std::uint32_t least_scale) {
@@ -40,7 +30,7 @@ void Tracker::attach(std::uint32_t least_scale) {
   if (system::size_of(descriptor) < segment::total_bytes) {
     return run_untracked("The shared memory for profiling is missing or too small: was its descriptor closed?");
   }
-  std::uint32_t scale = scale_for(system::address_space_limit());
+  std::uint32_t scale = segment::scale_for(system::address_space_limit());
   scale = scale < least_scale ? least_scale : scale;
   auto* base = static_cast<std::byte*>(system::map_shared(descriptor, segment::bytes_at_scale(scale)));
   while (base == nullptr && scale < segment::largest_scale) {
@@ -87,7 +77,7 @@ const char* Tracker::why_unfit() {
   if (problem_ != nullptr) {
     return problem_;
   }
-  if (!attached()) {
+  if (!attached() || role_ != Role::top) {
     // Still there if no Python was found at the start, as in a shell that only starts one.
     return getenv(environment::segment_descriptor) != nullptr ? python::Interpreter::exports_nothing
                                                               : "This process was not started by Fil.";
@@ -106,7 +96,13 @@ const char* Tracker::why_unfit() {
 }
 
 void Tracker::detach_in_child() {
-  active_session.store(0, std::memory_order_relaxed);
+  // The session of a parent that samples is its own.
+  link_.resume();
+  if (link_.attached()) {
+    return go_on_in_child();
+  }
+  control_page.control.session.store(0, std::memory_order_relaxed);
+  joined_.store(0, std::memory_order_relaxed);
   exclusive_.reset();
   if (attached()) {
     forked_ = true;

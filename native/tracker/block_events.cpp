@@ -47,12 +47,22 @@ SiteId Tracker::site_of_newcomer(const ExclusiveGuard& guard, const Thread& thre
 }
 
 SiteId Tracker::current_site(const Nesting&, std::uint32_t session) {
+  if (!takes_part(session)) {
+    return SiteId::root;
+  }
   const Thread thread = calling_thread(Caller::anyone);
   const ExclusiveGuard guard(exclusive_, thread.gil);
   return is_under_way(session) ? site_of(guard, thread) : SiteId::root;
 }
 
-void Tracker::not_released(const Nesting&, Caller caller, std::uint32_t session, const void* address, Block block) {
+void Tracker::not_released(const Nesting& nesting, Caller caller, std::uint32_t session, const void* address,
+                           Block block) {
+  if (!takes_part(session)) {
+    if (is_program_) {
+      count_in_program(nesting, session, address, 1);
+    }
+    return;
+  }
   const ExclusiveGuard guard(exclusive_, gil_of_calling_thread(caller));
   if (is_under_way(session) && block.bytes != 0) {
     put(guard, address, static_cast<std::size_t>(block.bytes), block.site);

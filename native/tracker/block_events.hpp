@@ -12,6 +12,7 @@ namespace fil {
 // have to compare the running one, which is the process's, with their own.
 
 [[gnu::always_inline]] inline Tracker::Thread Tracker::calling_thread(Caller caller) const {
+  invariant([&] { return !is_program_; }, "only a Python that is followed knows its threads");
   const std::byte* running = python_.running_thread();
   const bool knows_itself = caller == Caller::python_allocator || python_.running_thread_is_own();
   const std::byte* own = knows_itself && running != nullptr ? running : python_.this_thread();
@@ -56,9 +57,12 @@ namespace fil {
   }
 }
 
-[[gnu::always_inline]] inline void Tracker::allocated(const Nesting&, Caller caller, std::uint32_t session,
+[[gnu::always_inline]] inline void Tracker::allocated(const Nesting& nesting, Caller caller, std::uint32_t session,
                                                       const void* block, std::size_t bytes) {
   const checks::ErrnoWatch errno_watch;
+  if (!takes_part(session) && !joins_with(nesting, caller, session, block)) [[unlikely]] {
+    return;
+  }
   const Thread thread = calling_thread(caller);
   bool has_news = false;
   {
@@ -78,9 +82,13 @@ namespace fil {
   }
 }
 
-[[gnu::always_inline]] inline Block Tracker::released(const Nesting&, Caller caller, std::uint32_t session,
+[[gnu::always_inline]] inline Block Tracker::released(const Nesting& nesting, Caller caller, std::uint32_t session,
                                                       const void* address) {
   const checks::ErrnoWatch errno_watch;
+  if (!takes_part(session)) [[unlikely]] {
+    released_by_outsider(nesting, session, address);
+    return Block{SiteId::root, 0};
+  }
   const Gil gil = gil_of_calling_thread(caller);
   const ExclusiveGuard guard(exclusive_, gil, own_presence);
   if (!is_under_way(session)) [[unlikely]] {

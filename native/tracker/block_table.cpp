@@ -7,6 +7,15 @@ namespace fil {
 
 constexpr BlockTable::Directory BlockTable::nothing{};
 
+/// Its pages would be copied by fork, a quarter of small objects' own, for a child that can't use them.
+void* BlockTable::reserve_leaf(std::size_t bytes) {
+  void* leaf = system::reserve(bytes);
+  if (leaf != nullptr && !system::keep_from_children(leaf, bytes)) {
+    leaves_are_inherited_ = true;
+  }
+  return leaf;
+}
+
 bool BlockTable::prepare() {
   if (directories_ != nullptr) {
     return true;
@@ -37,7 +46,7 @@ std::byte* BlockTable::new_small_leaf(std::uintptr_t address) {
   if (region == nullptr) {
     return nullptr;
   }
-  region->small = static_cast<std::byte*>(system::reserve(small_leaf_bytes));
+  region->small = static_cast<std::byte*>(reserve_leaf(small_leaf_bytes));
   return region->small;
 }
 
@@ -46,7 +55,7 @@ std::uint64_t* BlockTable::new_large_leaf(std::uintptr_t address) {
   if (region == nullptr) {
     return nullptr;
   }
-  region->large = static_cast<std::uint64_t*>(system::reserve(large_leaf_bytes));
+  region->large = static_cast<std::uint64_t*>(reserve_leaf(large_leaf_bytes));
   return region->large;
 }
 
@@ -60,7 +69,17 @@ Block BlockTable::take_huge(const ExclusiveGuard& guard, std::uintptr_t address)
   return block;
 }
 
+void BlockTable::forget_leaves(const ExclusiveGuard& guard) {
+  if (leaves_are_inherited_) {
+    clear(guard);
+  }
+  huge_.clear(guard);
+}
+
 void BlockTable::clear(const ExclusiveGuard& guard) {
+  if (directories_ == nullptr) {
+    return;
+  }
   for (std::size_t i = 0; i < directory_count; ++i) {
     if (directories_[i] == &nothing) {
       continue;

@@ -57,6 +57,9 @@ class BlockTable {
   /// Forgets all blocks and gives the memory back.
   void clear(const ExclusiveGuard& guard);
 
+  /// In a forked child, whose leaves are empty: the rest becomes so.
+  void forget_leaves(const ExclusiveGuard& guard);
+
  private:
   static constexpr std::size_t unit = 16;
   /// Larger blocks have one entry per 512 bytes, so at most one of them starts in each. Blocks of 497 to 512 bytes are
@@ -147,12 +150,15 @@ class BlockTable {
   Block take_huge(const ExclusiveGuard& guard, std::uintptr_t address);
   Block take_any(const ExclusiveGuard& guard, std::uintptr_t address);
   Region* writable_region(std::uintptr_t address);
+  void* reserve_leaf(std::size_t bytes);
   std::byte* new_small_leaf(std::uintptr_t address);
   std::uint64_t* new_large_leaf(std::uintptr_t address);
 
   Directory** directories_ = nullptr;
   /// Blocks whose size does not fit an entry: rare enough for a sorted table.
   RangeMap huge_;
+  /// The kernel can't wipe them in forked children.
+  bool leaves_are_inherited_ = false;
 };
 
 // Inline, as they run at every event.

@@ -40,7 +40,6 @@ void CallTree::reset(const ExclusiveGuard& guard) {
   aliases_.clear(guard);
   lines_.clear(guard);
   sites_by_line_.clear(guard);
-  boundary_count_ = 0;
 
   header.degradations.store(0, std::memory_order_relaxed);
   header.code_count.store(0, std::memory_order_relaxed);
@@ -52,6 +51,7 @@ void CallTree::reset(const ExclusiveGuard& guard) {
   header.generation.store(1, std::memory_order_relaxed);
   header.peak_generation.store(1, std::memory_order_relaxed);
   header.failure_generation.store(0, std::memory_order_relaxed);
+  header.joint_generation.store(0, std::memory_order_relaxed);
   for (const SiteId built_in : {SiteId::root, SiteId::no_python_stack}) {
     view_.frames()[index_of(built_in)] = segment::SiteFrame{index_of(SiteId::root), index_of(CodeId::none), 0, 0};
   }
@@ -76,12 +76,15 @@ CodeId CallTree::add_record(const void* key, std::size_t slot, segment::CodeKind
                             WriteFile write_file, WriteName write_name) {
   segment::Header& header = view_.header();
   const std::uint32_t id = header.code_count.load(std::memory_order_relaxed);
+  if (id >= populated_codes_ && !populate_codes()) {
+    return CodeId::none;
+  }
   std::uint32_t offset = header.string_bytes.load(std::memory_order_relaxed);
   if (id == view_.most_codes() || fails(Failpoint::codes_full) || !make_room_for_code(key, slot)) {
     return CodeId::none;
   }
   const auto append = [&](auto write, std::uint32_t& start, std::uint32_t& bytes) {
-    const std::size_t room = view_.most_string_bytes() - offset;
+    const std::size_t room = populated_string_bytes(offset) - offset;
     const std::size_t written = write(view_.strings() + offset, room);
     if (written > room || fails(Failpoint::names_full)) {
       return false;
@@ -233,7 +236,7 @@ SiteId CallTree::moved_mapping_site(const ExclusiveGuard& guard, SiteId caller, 
 SiteId CallTree::add_site(const ExclusiveGuard&, SiteId caller, CodeId id, std::int32_t line) {
   segment::Header& header = view_.header();
   const std::uint32_t index = header.site_count.load(std::memory_order_relaxed);
-  if (index == view_.most_sites() || fails(Failpoint::sites_full)) {
+  if (index == view_.most_sites() || fails(Failpoint::sites_full) || (index >= populated_sites_ && !populate_sites())) {
     return SiteId::root;
   }
   invariant([&] { return index_of(caller) < index; }, "a call site's caller was there before it");
@@ -241,6 +244,36 @@ SiteId CallTree::add_site(const ExclusiveGuard&, SiteId caller, CodeId id, std::
   header.site_count.store(index + 1, std::memory_order_release);  // pairs with the addon's snapshot
   has_news_ = true;
   return SiteId{index};
+}
+
+bool CallTree::populate_sites() {
+  const std::uint32_t next = populated_sites_ + populated_at_once;
+  if (!system::populate(view_.counts() + populated_sites_, populated_at_once * sizeof(segment::SiteCounts)) ||
+      !system::populate(view_.frames() + populated_sites_, populated_at_once * sizeof(segment::SiteFrame))) {
+    return false;
+  }
+  populated_sites_ = next;
+  return true;
+}
+
+bool CallTree::populate_codes() {
+  if (!system::populate(view_.codes() + populated_codes_, populated_at_once * sizeof(segment::CodeRecord))) {
+    return false;
+  }
+  populated_codes_ += populated_at_once;
+  return true;
+}
+
+/// Up to where names may be written. A name has to fit into what is there.
+std::size_t CallTree::populated_string_bytes(std::uint32_t offset) {
+  constexpr std::size_t longest_name = 8192;
+  while (populated_strings_ < view_.most_string_bytes() && populated_strings_ - offset < longest_name) {
+    if (!system::populate(view_.strings() + populated_strings_, longest_name)) {
+      return populated_strings_;
+    }
+    populated_strings_ += longest_name;
+  }
+  return populated_strings_;
 }
 
 bool CallTree::forget_code(const ExclusiveGuard&, const void* code) {

@@ -31,13 +31,25 @@ class CodeReader {
 class CallTree {
  public:
   CallTree() = default;
-  CallTree(segment::View view, const CodeReader& reader) : view_(view), reader_(&reader) {}
+  CallTree(segment::View view, const CodeReader& reader) : reader_(&reader) { move_to(view, false); }
+
+  /// Goes on in another segment, with an empty tree that has the same boundaries; to be followed by reset().
+  ///
+  /// @param is_in_file whether its file system can be full, so that its memory is asked for in pieces.
+  void move_to(segment::View view, bool is_in_file) {
+    view_ = view;
+    populated_sites_ = is_in_file ? 0 : view.most_sites();
+    populated_codes_ = is_in_file ? 0 : view.most_codes();
+    populated_strings_ = is_in_file ? 0 : view.most_string_bytes();
+  }
+  bool prepare_built_in_sites() { return populated_sites_ != 0 || populate_sites(); }
 
   /// Reserves the tables; false if there is no address space for them.
   bool prepare();
 
   /// Starts a session with an empty tree.
   void reset(const ExclusiveGuard& guard);
+  void forget_boundaries(const ExclusiveGuard&) { boundary_count_ = 0; }
 
   /// Call stacks end at frames of this code and don't show them; at most `boundary_capacity` codes.
   void add_boundary(const ExclusiveGuard& guard, const void* code);
@@ -136,6 +148,9 @@ class CallTree {
            (known_capacity_ - 1);
   }
   std::size_t next(std::size_t slot) const { return (slot + 1) & (known_capacity_ - 1); }
+  bool populate_sites();
+  bool populate_codes();
+  std::size_t populated_string_bytes(std::uint32_t offset);
   bool make_room_for_code(const void* key, std::size_t& slot);
   SiteId outer_call(SiteId caller, CodeId id, std::int32_t line) const;
 
@@ -157,6 +172,11 @@ class CallTree {
   const void* boundaries_[boundary_capacity] = {};
   std::size_t boundary_count_ = 0;
   bool has_news_ = false;
+  /// Rows of the segment's tables that are sure to have memory.
+  static constexpr std::uint32_t populated_at_once = 256;
+  std::uint32_t populated_sites_ = 0;
+  std::uint32_t populated_codes_ = 0;
+  std::uint32_t populated_strings_ = 0;
 };
 
 }  // namespace fil

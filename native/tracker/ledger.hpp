@@ -6,6 +6,7 @@
 #pragma once
 
 #include "../shared/segment.hpp"
+#include "../shared/tree.hpp"
 #include "checks/checks.hpp"
 #include "exclusive.hpp"
 #include "sampling/sampled_ledger.hpp"
@@ -18,6 +19,7 @@ class Ledger {
   explicit Ledger(segment::View view) : header_(&view.header()), counts_(view.counts()) {}
 
   [[gnu::always_inline]] void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    const std::int64_t joint_peak = claim_change(bytes);
     const std::int64_t total = change(guard, site, bytes);
     segment::Header& header = *header_;
     if (total > header.peak_bytes.load(std::memory_order_relaxed)) {
@@ -26,8 +28,12 @@ class Ledger {
       header.peak_generation.store(generation, std::memory_order_release);
       header.generation.store(generation, std::memory_order_release);  // pairs with Segment::Snapshot in the addon
     }
+    if (joint_peak != 0) [[unlikely]] {
+      mark_joint_peak(joint_peak);
+    }
   }
   [[gnu::always_inline]] void release(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
+    claim_change(-bytes);
     change(guard, site, -bytes);
   }
 
@@ -53,6 +59,23 @@ class Ledger {
     }
   }
 
+  /// From now on the process claims what it holds from its tree. `member` has claimed nothing yet.
+  void join(const ExclusiveGuard&, tree::Control& control, tree::Member& member) {
+    const std::int64_t peak = tree::joint_peak(control.joint);
+    member.claimed.store(0, std::memory_order_relaxed);
+    member.next_claim.store(0, std::memory_order_relaxed);
+    member.seen_peak.store(peak, std::memory_order_relaxed);
+    header_->joint_generation.store(header_->generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    credit_ = control.credit_bytes.load(std::memory_order_relaxed);
+    member_ = &member;
+    control_ = &control;
+  }
+
+  /// The process is about to end, or to become another program: no claims any more. Without a lock, so an event under
+  /// way may still claim.
+  void leave() { __atomic_store_n(&control_, nullptr, __ATOMIC_RELAXED); }
+  void come_back(tree::Control& control) { __atomic_store_n(&control_, &control, __ATOMIC_RELAXED); }
+
   /// An allocation failed: what every site holds now is kept until the next failure.
   void mark_failure(const ExclusiveGuard&) {
     const std::uint64_t generation = header_->generation.load(std::memory_order_relaxed) + 1;
@@ -61,6 +84,55 @@ class Ledger {
   }
 
  private:
+  /// Before the process holds `delta` more. Returns the joint peak that this makes, or 0; only an allocation makes one.
+  [[gnu::always_inline]] std::int64_t claim_change(std::int64_t delta) {
+    const tree::Control* control = __atomic_load_n(&control_, __ATOMIC_RELAXED);
+    if (control == nullptr) {
+      return 0;
+    }
+    const std::int64_t total = header_->current_bytes.load(std::memory_order_relaxed) + delta;
+    const std::int64_t claimed = member_->claimed.load(std::memory_order_relaxed);
+    const bool is_claimed = total <= claimed && total >= claimed - 2 * credit_;
+    if (is_claimed && tree::joint_peak(control->joint) == member_->seen_peak.load(std::memory_order_relaxed))
+        [[likely]] {
+      return 0;
+    }
+    return claim(total);
+  }
+
+  /// What the process claims is ahead of what it holds by at most twice `credit_`.
+  [[gnu::noinline]] std::int64_t claim(std::int64_t total) {
+    tree::Control* control = __atomic_load_n(&control_, __ATOMIC_RELAXED);
+    if (control == nullptr) {
+      return 0;  // it is leaving
+    }
+    const std::int64_t claimed = member_->claimed.load(std::memory_order_relaxed);
+    std::int64_t peak = 0;
+    std::int64_t made = 0;
+    if (total > claimed || total < claimed - 2 * credit_) {
+      const std::int64_t next = total + credit_;
+      member_->next_claim.store(next, std::memory_order_release);  // before: the reaper looks for a change under way
+      const tree::Met met = tree::change_joint(control->joint, next - claimed);
+      member_->claimed.store(next, std::memory_order_release);
+      peak = met.peak;
+      made = met.current > met.peak ? met.current : 0;
+    } else {
+      peak = tree::joint_peak(control->joint);
+    }
+    if (peak != member_->seen_peak.load(std::memory_order_relaxed)) {
+      mark_joint_peak(peak);
+    }
+    return made;
+  }
+
+  /// What every site holds now is kept, as a joint peak stands.
+  void mark_joint_peak(std::int64_t peak) {
+    const std::uint64_t generation = header_->generation.load(std::memory_order_relaxed) + 1;
+    header_->joint_generation.store(generation, std::memory_order_release);
+    member_->seen_peak.store(peak, std::memory_order_release);
+    header_->generation.store(generation, std::memory_order_release);  // pairs with Segment::Snapshot in the addon
+  }
+
   // The order of the stores is the promise of segment.hpp: saved, generation, current; the new peak's generation last.
   // A writer killed in between leaves the old peak complete (the site's saved value) or the new one. Plain moves on
   // x86. Two marks share one generation, so that failures cost nothing until there is one.
@@ -79,6 +151,9 @@ class Ledger {
       if (before < header.failure_generation.load(std::memory_order_relaxed)) [[unlikely]] {
         site.failure_bytes.store(held, std::memory_order_release);
       }
+      if (before < header.joint_generation.load(std::memory_order_relaxed)) {
+        site.joint_bytes.store(held, std::memory_order_release);
+      }
       site.generation.store(generation, std::memory_order_release);  // pairs with bytes_at_peak
     }
     invariant(
@@ -96,6 +171,10 @@ class Ledger {
   segment::Header* header_ = nullptr;
   segment::SiteCounts* counts_ = nullptr;
   sampling::SampledLedger* sampled_ = nullptr;
+  /// Of the process tree; null without one.
+  tree::Control* control_ = nullptr;
+  tree::Member* member_ = nullptr;
+  std::int64_t credit_ = 0;
 };
 
 }  // namespace fil

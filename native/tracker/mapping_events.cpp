@@ -16,7 +16,10 @@ Range range_of(const void* address, std::size_t bytes, SiteId site, const Mappin
 
 template <class Action>
 void Tracker::in_session(std::uint32_t session, Action action) {
-  const Thread thread = calling_thread(Caller::anyone);
+  if (!takes_part(session) && session != program_session_) {
+    return;
+  }
+  const Thread thread = is_program_ ? Thread{Gil::not_held, nullptr} : calling_thread(Caller::anyone);
   const ExclusiveGuard guard(exclusive_, thread.gil);
   if (is_under_way(session)) [[likely]] {
     action(guard, thread);
@@ -40,8 +43,11 @@ void Tracker::enter_mapping(const ExclusiveGuard& guard, const Range& range) {
   }
 }
 
-void Tracker::mapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes,
+void Tracker::mapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
                      const Mapping& mapping) {
+  if (!takes_part(session) && session != program_session_ && !join_for_mapping(nesting, session, bytes)) {
+    return;
+  }
   in_session(session, [&](const ExclusiveGuard& guard, const Thread& thread) {
     SiteId site = site_of(guard, thread);
     if (mapping.kind != segment::CodeKind::python) {

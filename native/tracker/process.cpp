@@ -7,6 +7,7 @@
 
 #include "../shared/environment.hpp"
 #include "checks/checks.hpp"
+#include "handed_on.hpp"
 #include "nesting.hpp"
 #include "process.hpp"
 #include "production/job.hpp"
@@ -24,25 +25,6 @@ Setting control_endpoint{};
 Setting control_key{};
 
 namespace {
-
-/// Takes our own library out of LD_PRELOAD; what the user preloads stays as it was.
-void leave_preload_list() {
-  Dl_info self{};
-  const char* list = getenv(environment::preload);
-  if (list == nullptr || dladdr(reinterpret_cast<void*>(&leave_preload_list), &self) == 0) {
-    return;
-  }
-  const std::size_t own = strlen(self.dli_fname);
-  // We are put first by whoever starts the process.
-  if (strncmp(list, self.dli_fname, own) != 0 || (list[own] != '\0' && list[own] != ':' && list[own] != ' ')) {
-    return;
-  }
-  if (list[own] == '\0') {
-    unsetenv(environment::preload);
-  } else {
-    setenv(environment::preload, list + own + 1, 1);
-  }
-}
 
 void stay_with_parent() {
   if (const char* parent = getenv(environment::parent_pid)) {
@@ -125,11 +107,25 @@ void detach_in_child() {
   tracker.detach_in_child();
 }
 
+/// A program that a member of a process tree has executed.
+void join_tree(const char* directory) {
+  prepare_thread_stacks();
+  if (pthread_atfork(nullptr, nullptr, detach_in_child) == 0 && !fails(Failpoint::watch_forks)) {
+    tracker.attach_tree(directory);
+  }
+  unsetenv(environment::tree_directory);
+  leave_preload_list();
+}
+
 bool is_called_python() {
   return strncmp(program_invocation_short_name, "python", strlen("python")) == 0;
 }
 
 [[gnu::constructor]] void start() {
+  const char* tree = getenv(environment::tree_directory);
+  if (tree != nullptr && getenv(environment::segment_descriptor) == nullptr) {
+    return join_tree(tree);
+  }
   if (dlsym(RTLD_DEFAULT, "Py_GetVersion") == nullptr) {
     // A shell that wraps Python (pyenv's shims) is only passing through: leave it the environment for the Python that
     // it will exec.
@@ -138,6 +134,7 @@ bool is_called_python() {
     }
     tracker.run_untracked(python::Interpreter::exports_nothing);
     unsetenv(environment::track_program);
+    unsetenv(environment::tree_directory);
     stay_with_parent();
     leave_preload_list();
     return;
@@ -149,10 +146,14 @@ bool is_called_python() {
   }
   if (pthread_atfork(nullptr, nullptr, detach_in_child) == 0 && !fails(Failpoint::watch_forks)) {
     tracker.attach(production::sampling_mean_bytes() == 0 ? 0 : production::least_scale);
+    if (tree != nullptr && tracker.attached()) {
+      tracker.attach_tree(tree);
+    }
   } else {
     // A forked child would write into its parent's figures.
     tracker.run_untracked("The C library has no memory to notice forks.");
   }
+  unsetenv(environment::tree_directory);
   stay_with_parent();
   keep_setting(environment::control_endpoint, control_endpoint);
   keep_setting(environment::control_key, control_key);
@@ -160,6 +161,10 @@ bool is_called_python() {
   if (!production::follows_subprocesses()) {
     leave_preload_list();
   }
+}
+
+[[gnu::destructor]] void leave() {
+  tracker.leave_tree_for_good();
 }
 
 }  // namespace

@@ -35,6 +35,8 @@ Result missing(Arguments...) {
   if constexpr (__is_same(Result, void*)) {
     // Of the functions that return an address only mmap and mmap64 take six arguments.
     return sizeof...(Arguments) == 6 ? MAP_FAILED : nullptr;
+  } else if constexpr (__is_same(Result, FILE*)) {
+    return nullptr;
   } else if constexpr (__is_same(Result, int)) {
     return ENOSYS;
   }
@@ -72,6 +74,8 @@ template <class Result>
 Result while_resolving(size_t bytes) {
   if constexpr (__is_same(Result, void*)) {
     return early_block(bytes);
+  } else if constexpr (__is_same(Result, FILE*)) {
+    return nullptr;
   } else if constexpr (__is_same(Result, int)) {
     return -1;
   }

@@ -5,7 +5,7 @@
 namespace fil {
 
 void Tracker::failed(const Nesting&, Caller caller, std::uint32_t session, std::size_t bytes, bool refused) {
-  if (session == 0) {
+  if (session == 0 || !takes_part(session)) {
     return;
   }
   const Thread thread = calling_thread(caller);
@@ -27,7 +27,8 @@ void Tracker::failed(const Nesting&, Caller caller, std::uint32_t session, std::
 
 bool Tracker::admits_large(const Nesting& nesting, Caller caller, std::uint32_t session, std::int64_t more,
                            Backed backed) {
-  if (!guard_.refuses(more, view_.header().current_bytes.load(std::memory_order_relaxed), backed)) {
+  if (!takes_part(session) ||
+      !guard_.refuses(more, view_.header().current_bytes.load(std::memory_order_relaxed), backed)) {
     return true;
   }
   // C code that runs without the GIL rarely expects a failure; but NumPy lets go of it for its arrays of zeros.
@@ -51,7 +52,7 @@ bool Tracker::takes_request_by_interrupt(const Nesting& nesting) {
 }
 
 bool Tracker::takes_request_by_failing(const Nesting& nesting, std::uint32_t session, std::size_t bytes) {
-  if (!guard_.is_main_thread()) {
+  if (!takes_part(session) || !guard_.is_main_thread()) {
     return false;
   }
   {

@@ -129,6 +129,28 @@ std::int64_t resident_bytes_by_mincore(std::uintptr_t start, std::uintptr_t end)
   return within(bytes, start, end);
 }
 
+std::int64_t private_resident_bytes() {
+  const ErrnoKept kept;
+  const int descriptor = static_cast<int>(syscall(SYS_openat, AT_FDCWD, "/proc/self/statm", O_RDONLY | O_CLOEXEC));
+  char text[128] = {};
+  const long read = descriptor < 0 ? -1 : syscall(SYS_read, descriptor, text, sizeof(text) - 1);
+  if (descriptor >= 0) {
+    close_descriptor(descriptor);
+  }
+  // Pages: the program's, resident, of these shared.
+  long figures[3] = {};
+  const char* at = text;
+  for (long& figure : figures) {
+    while (*at == ' ') {
+      ++at;
+    }
+    for (; *at >= '0' && *at <= '9'; ++at) {
+      figure = figure * 10 + (*at - '0');
+    }
+  }
+  return read <= 0 ? -1 : (figures[1] - figures[2]) * static_cast<std::int64_t>(page_bytes);
+}
+
 std::int64_t resident_bytes(std::uintptr_t start, std::uintptr_t end) {
   const int pagemap = open_pagemap();
   if (pagemap < 0) {

@@ -11,6 +11,9 @@ namespace fil::system {
 /// file that is in the page cache and was not touched here does not count. -1 where the kernel doesn't tell.
 std::int64_t resident_bytes(std::uintptr_t start, std::uintptr_t end);
 
+/// Resident memory of this process that is neither a file's nor shared; -1 where the kernel doesn't tell.
+std::int64_t private_resident_bytes();
+
 /// The ways to ask, for the tests: resident_bytes() takes the first that this kernel has. -1 if it has it not.
 std::int64_t resident_bytes_by_scan(int pagemap, std::uintptr_t start, std::uintptr_t end);
 std::int64_t resident_bytes_by_reading(int pagemap, std::uintptr_t start, std::uintptr_t end);

@@ -26,65 +26,104 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count, std
     return "Tracking is on already.";
   }
   if (!prepared_) {
-    tree_ = CallTree(view_, python_);
-    if (!tree_.prepare() || !blocks_.prepare()) {
+    if (!prepare_tables()) {
       return "There is not enough address space for the profiler's tables (is it limited by ulimit -v?).";
     }
-    if (fails(Failpoint::watch_code) ||
-        !python::watch_code(python_, [](const void* code) { tracker.code_died(code); })) {
+    if (!watches_code_) {
       return "All of Python's code watchers are taken by other tools, so Fil could not notice when code objects are "
              "freed.";
     }
-    if (system::register_barrier()) {
-      exclusive_.allow_bias();
-    }
-    prepared_ = true;
   }
-  if (sampling_mean_bytes != 0 && (sampled_view_.base == nullptr || !samples_.prepare())) {
+  const bool sampled = sampling_mean_bytes != 0;
+  if (sampled && (sampled_view_.base == nullptr || !samples_.prepare())) {
     return "There is not enough memory or address space for the sampler's tables (is it limited by ulimit -v?).";
   }
-  segment::Header& header = view_.header();
+  if (sampled) {
+    // Estimates of several processes have no joint peak: the others see no session.
+    link_.suspend();
+  } else {
+    link_.resume();
+  }
+  const std::uint32_t session = ++sessions_ | (sampled ? tree::sampled_session : 0);
   {
     const ExclusiveGuard guard(exclusive_, Gil::not_held);
     begin_sampling(guard, sampling_mean_bytes);
-    tree_.reset(guard);
+    tree_.forget_boundaries(guard);
     for (std::size_t i = 0; i < count; ++i) {
       tree_.add_boundary(guard, boundaries[i]);
     }
-    view_.failure().count.store(0, std::memory_order_relaxed);
-    ++epoch_;
-    header.python_version_hex = static_cast<std::uint32_t>(*python_.api().version);
-    header.ended_nanoseconds.store(0, std::memory_order_relaxed);
-    header.began_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
-    header.own_bytes.store(0, std::memory_order_relaxed);
-    header.session.store(++sessions_, std::memory_order_relaxed);
-    header.state.store(segment::State::tracking, std::memory_order_release);
+    if (link_.attached()) {
+      control_page.control.joint = tree::Joint{0, 0};
+    }
+    start_session(guard, session);
   }
-  if (sampling_mean_bytes != 0) {
+  if (sampled) {
     // Before the hooks, which try how Python's allocator behaves; nothing is entered until a block is chosen.
-    active_session.store(sessions_ | sampled_session, std::memory_order_release);
+    control_page.control.session.store(session, std::memory_order_release);
     if (!python::install_sampling_hooks(python_)) {
       tree_.degrade(segment::Degradation::small_objects_missing);
     }
     return nullptr;
   }
   python::install_allocator_hooks(python_);
-  active_session.store(sessions_, std::memory_order_release);
+  control_page.control.session.store(session, std::memory_order_release);
   return nullptr;
 }
 
+/// Reserves the tables, and has word of dying code. False if the first can't be had.
+bool Tracker::prepare_tables() {
+  tree_ = CallTree(view_, python_);
+  if (!tree_.prepare() || !blocks_.prepare()) {
+    return false;
+  }
+  watches_code_ =
+      !fails(Failpoint::watch_code) && python::watch_code(python_, [](const void* code) { tracker.code_died(code); });
+  if (!watches_code_) {
+    return true;
+  }
+  if (system::register_barrier()) {
+    exclusive_.allow_bias();
+  }
+  prepared_ = true;
+  return true;
+}
+
+/// With tables that are prepared, a table of blocks that is empty, and no session under way.
+void Tracker::start_session(const ExclusiveGuard& guard, std::uint32_t session) {
+  segment::Header& header = view_.header();
+  tree_.reset(guard);
+  mappings_.clear(guard);
+  view_.failure().count.store(0, std::memory_order_relaxed);
+  ++epoch_;
+  header.python_version_hex = python_.found() ? static_cast<std::uint32_t>(*python_.api().version) : 0;
+  header.ended_nanoseconds.store(0, std::memory_order_relaxed);
+  header.began_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
+  header.own_bytes.store(0, std::memory_order_relaxed);
+  header.session.store(session & ~tree::sampled_session, std::memory_order_relaxed);
+  if (link_.attached()) {
+    ledger_.join(guard, control_page.control, tree::member_of(view_));
+  } else {
+    ledger_.leave();
+  }
+  // Pairs with takes_part(): whoever takes part finds the tables.
+  joined_.store(session, std::memory_order_release);
+  header.state.store(segment::State::tracking, std::memory_order_release);
+}
+
 void Tracker::end() {
-  if (session_now() == 0) {
+  const std::uint32_t session = session_now();
+  if (session == 0 || role_ != Role::top) {
     return;
   }
-  const bool sampled = samples(session_now());
+  const bool sampled = samples(session);
   if (!(sampled ? python::remove_sampling_hooks(python_) : python::remove_allocator_hooks(python_))) {
     tree_.degrade(segment::Degradation::allocator_replaced);
   }
   // Without the bias, so that threads with and without the GIL are both kept out: an event in another thread is either
   // over now or finds the session gone.
   const ExclusiveGuard guard(exclusive_, Gil::not_held);
-  active_session.store(0, std::memory_order_relaxed);
+  control_page.control.session.store(0, std::memory_order_relaxed);
+  joined_.store(0, std::memory_order_relaxed);
   if (mappings_.wants_measuring()) {
     mappings_.measure_all(guard, ledger_);
   }
@@ -145,7 +184,8 @@ void Tracker::audit_session(const ExclusiveGuard& guard) const {
 }
 
 void Tracker::code_died(const void* code) {
-  if (session_now() == 0) {
+  const std::uint32_t session = session_now();
+  if (session == 0 || !takes_part(session)) {
     return;
   }
   const ExclusiveGuard guard(exclusive_, gil_of_calling_thread(Caller::python_allocator));

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../shared/segment.hpp"
 #include "checks/checks.hpp"
 #include "errno_kept.hpp"
 
@@ -47,9 +48,22 @@ void discard(void* address, std::size_t bytes) {
   }
 }
 
+bool keep_from_children(void* address, std::size_t bytes) {
+  const ErrnoKept kept;
+  return syscall(SYS_madvise, address, bytes, MADV_WIPEONFORK) == 0;
+}
+
 void unreserve(void* address, std::size_t bytes) {
   const ErrnoKept kept;
   syscall(SYS_munmap, address, bytes);
+}
+
+bool populate(void* address, std::size_t bytes) {
+  const ErrnoKept kept;
+  constexpr int populate_write = 23;  // MADV_POPULATE_WRITE
+  const auto start = reinterpret_cast<std::uintptr_t>(address) & ~std::uintptr_t{4095};
+  const std::size_t length = segment::align_to_page(reinterpret_cast<std::uintptr_t>(address) + bytes - start);
+  return syscall(SYS_madvise, start, length, populate_write) == 0 || errno == EINVAL;
 }
 
 bool punch_hole(void* address, std::size_t bytes) {

@@ -11,7 +11,14 @@ namespace fil::system {
 void* reserve(std::size_t bytes);
 /// Gives the pages back; they read as zero afterwards. For memory of reserve() only.
 void discard(void* address, std::size_t bytes);
+/// Memory of reserve() reads as zero in forked children, and its pages are not copied for them. False where the kernel
+/// can't (before 4.14).
+bool keep_from_children(void* address, std::size_t bytes);
 void unreserve(void* address, std::size_t bytes);
+
+/// Makes sure that these pages of a shared mapping have memory, or a write to them could be a SIGBUS where its file
+/// system is full. False if there is none. True where the kernel can't tell (before 5.14).
+bool populate(void* address, std::size_t bytes);
 
 /// Makes pages of a shared mapping read as zero again and frees their memory. False where the file system can't.
 bool punch_hole(void* address, std::size_t bytes);

@@ -19,18 +19,18 @@
 #include "python/interpreter.hpp"
 #include "sampling/poisson.hpp"
 #include "sampling/sample_table.hpp"
+#include "tree_link.hpp"
 
 namespace fil {
 namespace python {
 class CallStack;
 }
 
-/// 0 while tracking is off, else the number of the session. Read by every hook first, so it stands alone and is hidden.
-inline std::atomic<std::uint32_t> active_session{0};
-
+/// 0 while tracking is off, else the number of the session, which all processes of a tree have in common. Read by every
+/// hook first.
 inline std::uint32_t session_now() {
   // Pairs with the store in begin(): who sees a session sees the functions of Python that were found for it.
-  return active_session.load(std::memory_order_acquire);
+  return control_page.control.session.load(std::memory_order_acquire);
 }
 
 /// Whether a call has nothing to report. Each reads the session once, and passes on what it has read: it may end at any
@@ -45,12 +45,9 @@ inline bool is_under_way(std::uint32_t session) {
   return session == session_now();
 }
 
-/// Set in the number of a session that samples instead of counting every allocation.
-inline constexpr std::uint32_t sampled_session = 1U << 31;
-
 /// Whether the session is sampled. Hooks that find tracking on ask next.
 inline bool samples(std::uint32_t session) {
-  return (session & sampled_session) != 0;
+  return (session & tree::sampled_session) != 0;
 }
 
 /// Who vouches for the GIL: Python's own hooks run with it, the others have to ask.
@@ -159,7 +156,9 @@ class Tracker {
   SiteId current_site(const Nesting& nesting, std::uint32_t session);
   /// What a new thread allocates can't be charged to its creator.
   void creator_lost(const Nesting& nesting) {
-    tree_.degrade(segment::Degradation::stacks_missing);
+    if (joined_.load(std::memory_order_relaxed) != 0) {
+      tree_.degrade(segment::Degradation::stacks_missing);
+    }
     (void)nesting;
   }
   /// Memory of a thread that Python does not know is charged to `site`, where it was created.
@@ -167,6 +166,22 @@ class Tracker {
 
   /// In a forked child: it must not touch the segment that it shares with its parent.
   void detach_in_child();
+
+  // In a process tree (tracker_tree.cpp).
+
+  /// Becomes a member of the tree whose control page is in `directory`, if that is to be had. Before main(), after
+  /// attach().
+  void attach_tree(const char* directory);
+  /// The directory; empty without a tree.
+  const char* tree_directory() const { return link_.directory(); }
+  /// Before the process ends, or becomes another program.
+  void leave_tree_for_good();
+  void before_exec();
+  void after_failed_exec();
+  /// A program other than Python: what it holds is one site, counted without tables.
+  bool is_program() const { return is_program_; }
+  /// Adds a block of such a program, or takes it away (sign -1), by the allocator's own size.
+  void count_in_program(const Nesting& nesting, std::uint32_t session, const void* block, int sign);
 
  private:
   /// The calling thread as Python knows it.
@@ -176,9 +191,32 @@ class Tracker {
     const std::byte* state;
   };
 
+  /// How the process came to be tracked: as the one that was started for it, or as a member of its tree.
+  enum class Role { top, forked, executed };
+
   Thread calling_thread(Caller caller) const;
   /// Only whether it holds the main interpreter's GIL, which is cheaper to tell.
   Gil gil_of_calling_thread(Caller caller) const;
+  bool prepare_tables();
+  void start_session(const ExclusiveGuard& guard, std::uint32_t session);
+  /// Whether events of the session count in this process's tables. Outside the lock: what is found is kept only by a
+  /// session that is still under way with the lock held.
+  bool takes_part(std::uint32_t session) const { return session == joined_.load(std::memory_order_acquire); }
+  // Events of a session that the process has not joined.
+  /// Joins it, so that the event counts; or counts it as a program other than Python does. False if nothing is left to
+  /// do.
+  [[gnu::cold, gnu::noinline]] bool joins_with(const Nesting& nesting, Caller caller, std::uint32_t session,
+                                               const void* block);
+  [[gnu::cold, gnu::noinline]] void released_by_outsider(const Nesting& nesting, std::uint32_t session,
+                                                         const void* block);
+  /// Joins the session; false if its events don't count here.
+  bool join(const Nesting& nesting, std::uint32_t session, Caller caller);
+  bool join_for_mapping(const Nesting& nesting, std::uint32_t session, std::size_t bytes);
+  bool join_with_stacks(std::uint32_t session, const Thread& thread);
+  void tell_program_bytes(const ExclusiveGuard& guard);
+  bool join_as_program(const ExclusiveGuard& guard, std::uint32_t session);
+  bool start_in_tree(const ExclusiveGuard& guard, std::uint32_t session);
+  void go_on_in_child();
   SiteId site_of(const ExclusiveGuard& guard, const Thread& thread);
   /// Runs `action(guard, thread)` alone, if `session` is still under way.
   template <class Action>
@@ -223,7 +261,24 @@ class Tracker {
   std::uint32_t events_ = 0;
   MemoryGuard guard_;
   std::uint32_t sessions_ = 0;
+  /// The session that this process's tables are of.
+  std::atomic<std::uint32_t> joined_{0};
+  TreeLink link_;
+  Role role_ = Role::top;
+  bool is_program_ = false;
+  bool joining_ = false;
+  /// The same of a program other than Python.
+  std::uint32_t program_session_ = 0;
+  /// A session that this process has no room for.
+  std::uint32_t refused_session_ = 0;
+  /// What a program other than Python holds, and how much of it the ledger knows.
+  std::atomic<std::int64_t> program_bytes_{0};
+  std::atomic<std::int64_t> program_told_{0};
+  std::atomic<std::uint32_t> program_events_{0};
+  /// Under the exclusive lock.
+  std::int64_t program_counted_ = 0;
   bool prepared_ = false;
+  bool watches_code_ = false;
   bool forked_ = false;
   bool limits_thread_pools_ = false;
   /// Why the segment could not be taken over; null if nothing went wrong.

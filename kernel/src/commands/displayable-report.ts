@@ -1,6 +1,7 @@
 /** Reports of any origin, which a terminal and a page are to show. */
 import type { Report } from '../../../schema/report.js';
 import { displayableObserved } from '../report/observed.js';
+import { displayableProcesses } from '../report/build.js';
 import { displayable } from '../report/text.js';
 
 /** Longest text of a report that comes from elsewhere; our own are far shorter. */
@@ -9,7 +10,7 @@ const LONGEST_TEXT = 10_000;
 /** A report of any origin whose texts are made fit to be shown. Our own are already. */
 export function displayableReport(report: Report): Report {
   const shown = (text: string): string => displayable(text, LONGEST_TEXT);
-  const { frames, subject, notes, producer, observed } = report;
+  const { frames, subject, notes, producer, observed, processes } = report;
   return {
     ...report,
     title: report.title === null ? null : shown(report.title),
@@ -25,6 +26,7 @@ export function displayableReport(report: Report): Report {
       file: frames.file.map(shown),
       sourceLine: frames.sourceLine.map(shown),
     },
+    ...(processes === undefined ? {} : { processes: displayableProcesses(processes) }),
     observed: observed === undefined ? undefined : displayableObserved(observed),
     notes: notes.map((note) => ({ ...note, text: shown(note.text) })),
     producer: { ...producer, version: shown(producer.version), python: shown(producer.python) },

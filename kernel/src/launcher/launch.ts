@@ -8,6 +8,7 @@ import { loadAddon, preloadableTracker } from '../addon.js';
 import { StartFailure } from '../failure.js';
 import { KeptState } from '../kept-state.js';
 import type { MemorySettings } from '../memory-matters.js';
+import { ProcessTree, type TreeSettings } from '../process-tree.js';
 import { onSignal } from '../proxy/signals.js';
 import { type BrowserChoice } from './browser.js';
 import { type PeakSummary, statusForBudget } from './budget.js';
@@ -34,6 +35,7 @@ export interface LaunchOptions {
   /** Most that the program may hold, in bytes; null for no limit. */
   readonly maxPeakBytes: number | null;
   readonly memory: MemorySettings;
+  readonly tree: TreeSettings;
   /** Directory below which the profile's state is kept while the program runs; null to keep it in memory only. */
   readonly keepState: string | null;
 }
@@ -64,9 +66,12 @@ export async function launch(options: LaunchOptions): Promise<never> {
   }
   const state = options.keepState === null ? null : new KeptState(addon, options.keepState, say);
   const segment = state?.segment ?? new addon.Segment(options.segment);
+  const tree = options.tree.children ? ProcessTree.make(addon) : null;
+  tree?.watch(options.child);
+  const watched = { segment, child: options.child, state, tree, exactTree: options.tree.exact };
   const reports: Reports = options.trackProgram
-    ? new ProgramReports(addon.environmentNames.trackProgram, { ...options, segment, state })
-    : new RequestedReports(addon, segment, options.child, state);
+    ? new ProgramReports(addon.environmentNames.trackProgram, { ...options, ...watched })
+    : new RequestedReports(addon, watched);
   const ended = new Promise<Ending>((resolve) => {
     addon.superviseChild(options.child, reports.writeNow !== null, (event) => {
       if (event.kind === 'report-asked') {
@@ -85,7 +90,11 @@ export async function launch(options: LaunchOptions): Promise<never> {
     preload: preloadableTracker(addon, null),
     segmentDescriptor: addon.environmentNames.segmentDescriptor,
     segmentPath: state?.segmentPath ?? null,
-    environment: { ...reports.environment, [addon.environmentNames.parentPid]: String(process.pid) },
+    environment: {
+      ...reports.environment,
+      ...(tree === null ? {} : { [addon.environmentNames.treeDirectory]: tree.directory }),
+      [addon.environmentNames.parentPid]: String(process.pid),
+    },
   });
   const begun = reports.begin();
   // Told of below: a failure of ours must not end the program.
@@ -99,6 +108,7 @@ export async function launch(options: LaunchOptions): Promise<never> {
     sayFailure('The report could not be made', error);
   }
   reports.close();
+  tree?.close();
   state?.close();
   if (state?.isNeeded === true) {
     say(`Its state is kept. To try again: fil-profile recover ${state.directory}`);

@@ -4,6 +4,7 @@ import { reasonOf } from '../failure.js';
 import type { KeptState } from '../kept-state.js';
 import type { OutOfMemoryCause } from '../../../schema/out-of-memory.js';
 import type { ReportOutcome } from '../../../schema/report.js';
+import type { ProcessTree } from '../process-tree.js';
 import type { Session } from '../session.js';
 import type { PeakSummary } from './budget.js';
 import { type BrowserChoice, openInBrowser, wantsBrowser } from './browser.js';
@@ -16,6 +17,8 @@ export interface ProgramOptions {
   readonly child: number;
   readonly segment: Segment;
   readonly state: KeptState | null;
+  readonly tree: ProcessTree | null;
+  readonly exactTree: boolean;
   readonly python: string;
   readonly command: readonly string[];
   readonly output: string;
@@ -54,8 +57,8 @@ export class ProgramReports {
 
   async #begin(): Promise<void> {
     const [{ Session }, { VERSION }] = await Promise.all([import('../session.js'), import('../version.js')]);
-    const { segment, child, command, state } = this.#options;
-    this.#session = new Session({ segment, pid: child, version: VERSION, state });
+    const { segment, child, command, state, tree, exactTree } = this.#options;
+    this.#session = new Session({ segment, pid: child, version: VERSION, state, tree, exactTree });
     this.#session.begin({
       type: 'begin',
       id: 0,

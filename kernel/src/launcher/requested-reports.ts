@@ -7,17 +7,25 @@ import type { ControlEndpoint } from '../control.js';
 import type { KeptState } from '../kept-state.js';
 import { choosePrivateDirectory, makePrivateDirectory, removePrivateDirectory } from '../proxy/private-directory.js';
 import { startWatchdog, type Watchdog } from '../proxy/watchdog.js';
+import type { ProcessTree } from '../process-tree.js';
 import type { Session } from '../session.js';
 import { type Ending, outcomeOf } from './ending.js';
 import { tellReport } from './files.js';
+
+/** The program's process, and what is known of it. */
+interface Watched {
+  readonly segment: Segment;
+  readonly child: number;
+  readonly state: KeptState | null;
+  readonly tree: ProcessTree | null;
+  readonly exactTree: boolean;
+}
 
 export class RequestedReports {
   /** Signals are the program's. */
   readonly writeNow = null;
   readonly environment: Readonly<Record<string, string>>;
-  readonly #segment: Segment;
-  readonly #child: number;
-  readonly #state: KeptState | null;
+  readonly #watched: Watched;
   readonly #directory = choosePrivateDirectory();
   readonly #watchdog: Watchdog;
   readonly #address = `ipc://${join(this.#directory, 'control')}`;
@@ -26,10 +34,8 @@ export class RequestedReports {
   #endpoint: ControlEndpoint | null = null;
 
   /** To be made before the program starts. */
-  constructor(addon: Addon, segment: Segment, child: number, state: KeptState | null) {
-    this.#segment = segment;
-    this.#state = state;
-    this.#child = child;
+  constructor(addon: Addon, watched: Watched) {
+    this.#watched = watched;
     this.#watchdog = startWatchdog(this.#directory);
     try {
       makePrivateDirectory(this.#directory);
@@ -49,7 +55,7 @@ export class RequestedReports {
       import('../session.js'),
       import('../version.js'),
     ]);
-    const session = new Session({ segment: this.#segment, pid: this.#child, version: VERSION, state: this.#state });
+    const session = new Session({ ...this.#watched, pid: this.#watched.child, version: VERSION });
     this.#session = session;
     this.#endpoint = await ControlEndpoint.open(this.#address, this.#key, (request) => session.handle(request));
   }

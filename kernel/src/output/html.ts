@@ -11,7 +11,7 @@ import { notesInWords } from '../../../schema/notes.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { intervalInWords } from '../../../schema/sampling.js';
-import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines, untouchedStatement } from '../../../schema/summary.js';
+import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines, processesStatement, untouchedStatement } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
 const MOST_LINES = 10;
@@ -33,7 +33,7 @@ export function toStaticHtml(report: Report): string {
   const resident = residentStatement(report);
   const { urgent, other } = notesInWords(report);
   const notes = [...urgent, ...other].map(({ text }) => text);
-  const remarks = [...notes, ...[resident, untouchedStatement(report), pruned].filter((statement) => statement !== null)];
+  const remarks = [...notes, ...[resident, processesStatement(report), untouchedStatement(report), pruned].filter((statement) => statement !== null)];
   const facts = findings(report)
     .slice(0, MOST_FINDINGS)
     .map(({ statement, advice, evidence }) => findingHtml(statement, `${advice} ${evidence}`));

@@ -3,8 +3,8 @@
  */
 import type { Report } from '../../../schema/report.js';
 import { frameLabel } from '../../../schema/places.js';
-import { type Line, headline, mappedInWords, pruningStatement, residentStatement, topLines, untouchedStatement } from '../../../schema/summary.js';
 import { intervalInWords } from '../../../schema/sampling.js';
+import { type Line, headline, mappedInWords, pruningStatement, residentStatement, topLines, processesStatement, untouchedStatement } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
 /** It stands in every notebook beside the other forms. */
@@ -20,7 +20,7 @@ export function toPlainText(report: Report): string {
     '',
     ...topLines(report, MOST_LINES).map((line) => cut(textLine(line, report), LONGEST_LINE)),
   ];
-  for (const statement of [pruningStatement(report), residentStatement(report), untouchedStatement(report)]) {
+  for (const statement of [pruningStatement(report), residentStatement(report), processesStatement(report), untouchedStatement(report)]) {
     if (statement !== null) {
       lines.push('', cut(statement, LONGEST_STATEMENT));
     }

@@ -15,6 +15,8 @@ export interface ChildOptions {
   readonly control: { readonly endpoint: string; readonly key: string };
   /** Absolute path of the connection file that clients know. */
   readonly clientConnectionFile: string;
+  /** Of the tree of processes that it starts; null if they are not tracked. */
+  readonly treeDirectory: string | null;
 }
 
 /** How a process ended: by an exit status or by a signal. */
@@ -94,6 +96,7 @@ function environmentOf(options: ChildOptions): NodeJS.ProcessEnv {
     JPY_PARENT_PID: String(process.pid),
     [addon.environmentNames.controlEndpoint]: control.endpoint,
     [addon.environmentNames.controlKey]: control.key,
+    ...(options.treeDirectory === null ? {} : { [addon.environmentNames.treeDirectory]: options.treeDirectory }),
     FIL_CLIENT_CONNECTION_FILE: options.clientConnectionFile,
   };
 }

@@ -11,6 +11,7 @@ import { MemoryMatters, type MemorySettings } from '../memory-matters.js';
 import { KeptState } from '../kept-state.js';
 import { beLaterVictimThan } from '../oom-score.js';
 import { reasonOf, StartFailure } from '../failure.js';
+import { ProcessTree, type TreeSettings } from '../process-tree.js';
 import { type Child, startChild } from './child.js';
 import {
   type ConnectionFile,
@@ -35,6 +36,7 @@ export interface KernelOptions {
   /** The Python that has filprofiler and ipykernel. */
   readonly python: string;
   readonly memory: MemorySettings;
+  readonly tree: TreeSettings;
   /** Directory below which the state of profiles is kept; null to keep it in memory only. */
   readonly keepState: string | null;
   /** More arguments for ipykernel. */
@@ -64,12 +66,14 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     watchdog.dismiss();
     throw error;
   }
+  const tree = options.tree.children ? ProcessTree.make(addon) : null;
   let child: Child | null = null;
   // However we end, short of SIGKILL: nothing outlives the kernel.
   process.once('exit', () => {
     child?.signalGroup('SIGKILL');
     removePrivateDirectory(privateDirectory);
     state?.close();
+    tree?.close();
     watchdog.dismiss();
   });
 
@@ -84,7 +88,9 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     tracker: preloadableTracker(addon, privateDirectory),
     control,
     clientConnectionFile: clientFile,
+    treeDirectory: tree?.directory ?? null,
   });
+  tree?.watch(child.pid);
   const { pid, signalGroup, exit } = child;
   watchdog.guard(pid);
   onSignal(signalGroup);
@@ -135,6 +141,8 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     memory: matters,
     state,
     sampled,
+    tree,
+    exactTree: options.tree.exact,
   });
   const memory = new IdleMemory(addon);
   const channels = new Channels({

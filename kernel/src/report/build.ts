@@ -39,6 +39,8 @@ export interface ReportContext {
   readonly memoryLimit: MemoryLimit | null;
   /** What the process told at the end; undefined where it could not. */
   readonly observed: Observed | undefined;
+  /** Undefined if it was one process. */
+  readonly processes?: Report['processes'];
   /** Why memory ran out; undefined if it did not. */
   readonly outOfMemory: OutOfMemoryCause | undefined;
   /** Of a job in production; missing of others. */
@@ -52,6 +54,7 @@ export interface ReportContext {
 const LONGEST_TITLE = 200;
 const LONGEST_ARGUMENT = 200;
 const MOST_ARGUMENTS = 50;
+const LONGEST_COMMAND = 500;
 const MOST_LABELS = 50;
 
 /** Everything of a report that no limit changes. */
@@ -121,6 +124,7 @@ export class ReportSource {
         untouchedBytes: Math.max(0, snapshot.mostUntouchedBytes),
         memoryLimit: context.memoryLimit,
         observed: context.observed === undefined ? undefined : displayableObserved(context.observed),
+        ...(context.processes === undefined ? {} : { processes: displayableProcesses(context.processes) }),
         ...(sampling === null
           ? {}
           : {
@@ -282,6 +286,19 @@ function rowsOfTable(frames: Report['frames'], rows: readonly number[]): Report[
 /** A title as it can be shown. */
 export function displayableTitle(title: string | null): string | null {
   return title === null ? null : displayable(title, LONGEST_TITLE);
+}
+
+/** Processes as they can be shown: their names and commands are whatever the program made them. */
+export function displayableProcesses(processes: NonNullable<Report['processes']>): NonNullable<Report['processes']> {
+  return {
+    ...processes,
+    tracked: processes.tracked.map((each) => ({
+      ...each,
+      name: displayable(each.name, LONGEST_ARGUMENT),
+      command: displayable(each.command, LONGEST_COMMAND),
+    })),
+    untracked: processes.untracked.map((each) => ({ ...each, command: displayable(each.command, LONGEST_COMMAND) })),
+  };
 }
 
 /** Names and labels come from the environment. */

@@ -3,8 +3,10 @@
  */
 import type { Snapshot as AddonSnapshot } from '../../../native/addon/index.js';
 
-/** The columns that a report is built from. */
-export type Snapshot = Pick<
+/** What a row of the code columns stands for; `process` where several processes' snapshots were joined. */
+export type CodeKind = AddonSnapshot['codes']['kind'][number] | 'process';
+
+type Columns = Pick<
   AddonSnapshot,
   | 'failure'
   | 'parent'
@@ -12,9 +14,13 @@ export type Snapshot = Pick<
   | 'line'
   | 'peakSiteBytes'
   | 'currentSiteBytes'
-  | 'codes'
   | 'sampling'
   | 'degradations'
   | 'consistent'
   | 'mostUntouchedBytes'
 >;
+
+/** The columns that a report is built from. */
+export interface Snapshot extends Columns {
+  readonly codes: Omit<AddonSnapshot['codes'], 'kind'> & { readonly kind: readonly CodeKind[] };
+}

@@ -11,10 +11,12 @@ import { notesInWords } from '../../../schema/notes.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { deltaLevel, peakDelta } from '../../../schema/tree/compare.js';
+import { ofProcess } from '../../../schema/tree/of-process.js';
 import { element } from './dom.js';
 import { requestElement } from './failed-request.js';
 import { headlineElement } from './headline.js';
 import { type OtherReport, PLAIN_HOST, type Tab, TABS, type ViewHost } from './host.js';
+import { processChoice, processTable } from './process-table.js';
 import { legendElement } from './legend.js';
 import { Menu, type MenuItem } from './menu.js';
 import { makePanel, type Panel } from './panels.js';
@@ -46,6 +48,8 @@ export class ReportView {
   readonly #host: ViewHost;
   #tab: Tab;
   #isFolded: boolean;
+  /** The part that is shown: of one process, or everything. */
+  #shown: Report;
   #compared: { readonly label: string; readonly report: Report } | null = null;
   #panel: Panel | null = null;
   #searchTimer: ReturnType<typeof setTimeout> | undefined;
@@ -56,6 +60,7 @@ export class ReportView {
    */
   constructor(into: HTMLElement, report: Report, host: ViewHost = PLAIN_HOST) {
     this.#report = report;
+    this.#shown = report;
     this.#host = host;
     this.#tab = host.defaultTab;
     this.#isFolded = host.isFolded;
@@ -75,7 +80,7 @@ export class ReportView {
       this.#showPanel();
       parts.push(this.#toolbar, this.#place, this.#below, this.#spoken);
     }
-    parts.push(...remarks(report));
+    parts.push(...processTable(report), ...remarks(report));
     this.#root = element(
       'section',
       { class: 'fil-report', attributes: { 'aria-label': say('Memory profile') } },
@@ -183,7 +188,19 @@ export class ReportView {
       }, SEARCH_DELAY_MILLISECONDS);
     });
     this.#fold.append(fold, say('fold library frames'));
-    this.#toolbar.append(list, this.#status, this.#fold, this.#search, this.#reset, this.#menu.element);
+    const processes = processChoice(this.#report, (node) => {
+      this.#shown = node === null ? this.#report : ofProcess(this.#report, node);
+      this.#showPanel();
+    });
+    this.#toolbar.append(
+      list,
+      ...(processes === null ? [] : [processes]),
+      this.#status,
+      this.#fold,
+      this.#search,
+      this.#reset,
+      this.#menu.element,
+    );
   }
 
   #choose(tab: Tab): void {
@@ -206,7 +223,7 @@ export class ReportView {
 
   #showPanel(): void {
     const panel = makePanel(this.#tab, {
-      report: this.#report,
+      report: this.#shown,
       isFolded: this.#isFolded,
       before: this.#compared?.report ?? null,
       host: this.#host,

@@ -109,6 +109,7 @@ export class TimeChart {
     const end = x(all.at(-1)?.seconds ?? 0).toFixed(1);
     svg.append(
       shape('path', { class: 'fil-area', d: `M${x(0)} ${y(0)}L${through(all)}L${end} ${y(0)}Z` }),
+      ...stacked(this.#report, x, y),
       shape('path', { class: 'fil-curve', d: `M${through(all)}` }),
       ...(earlier.peak === null ? [] : [shape('path', { class: 'fil-curve-before', d: `M${through(earlier.all)}` })]),
       shape('circle', { class: 'fil-peak', cx: x(peak.seconds), cy: y(peak.bytes), r: 4 }),
@@ -152,6 +153,41 @@ export class TimeChart {
   #inWords(peak: Moment): string {
     return say('peak %1 at %2', formatBytes(peak.bytes), formatSeconds(peak.seconds));
   }
+}
+
+/** Processes that have an area of their own; the others share one. */
+const MOST_AREAS = 5;
+
+/** What each process held, one upon the other; those that held most are the lowest. Nothing where there was one process. */
+function stacked(report: Report, x: (seconds: number) => number, y: (bytes: number) => number): SVGElement[] {
+  const { seconds } = report.timeline;
+  const all = (report.processes?.tracked ?? [])
+    .filter(({ timeline }) => timeline.length === seconds.length && seconds.length > 1)
+    .map(({ name, pid, timeline }) => ({ name: `${name}, pid ${pid}`, timeline, most: Math.max(...timeline) }))
+    .sort((a, b) => b.most - a.most);
+  if (all.length < 2) {
+    return [];
+  }
+  const own = all.slice(0, MOST_AREAS);
+  const rest = all.slice(MOST_AREAS);
+  const series = own.map(({ name, timeline }) => ({ name, timeline: [...timeline] }));
+  if (rest.length > 0) {
+    const sum = seconds.map((_, row) => rest.reduce((bytes, { timeline }) => bytes + (timeline[row] ?? 0), 0));
+    series.push({ name: say('%1 others', rest.length), timeline: sum });
+  }
+  const below = seconds.map(() => 0);
+  return series.map(({ name, timeline }, nth) => {
+    const lower = seconds.map((moment, row) => `${x(moment).toFixed(1)} ${y(below[row] ?? 0).toFixed(1)}`).reverse();
+    timeline.forEach((bytes, row) => {
+      below[row] = (below[row] ?? 0) + bytes;
+    });
+    const upper = seconds.map((moment, row) => `${x(moment).toFixed(1)} ${y(below[row] ?? 0).toFixed(1)}`);
+    const area = shape('path', { class: `fil-stack fil-stack-${nth + 1}`, d: `M${[...upper, ...lower].join('L')}Z` });
+    const title = shape('title', {});
+    title.textContent = name;
+    area.append(title);
+    return area;
+  });
 }
 
 function nearest(all: readonly Moment[], seconds: number): Moment {

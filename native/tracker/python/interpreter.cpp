@@ -97,6 +97,7 @@ const char* Interpreter::find() {
     need("_PyThreadState_UncheckedGet", api_.thread_state_unchecked);
   }
   need("PyInterpreterState_Main", api_.interpreter_main);
+  need("Py_IsInitialized", api_.is_initialized);
   need("PyMem_GetAllocator", api_.get_allocator);
   need("PyMem_SetAllocator", api_.set_allocator);
   need("PyMem_Malloc", api_.mem_malloc);
@@ -119,7 +120,9 @@ const char* Interpreter::find() {
              "This Python 3.%d does not export %s, which Fil needs. Use an unmodified CPython.", minor, missing);
     return sentence_;
   }
-  main_interpreter_ = static_cast<const std::byte*>(api_.interpreter_main());
+  if (api_.is_initialized() != 0) {
+    main_interpreter_ = static_cast<const std::byte*>(api_.interpreter_main());
+  }
   layout_ = *layout;
   if constexpr (is_checked_build) {
     if (fails(Failpoint::python_offset)) {

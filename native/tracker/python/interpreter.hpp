@@ -29,6 +29,7 @@ struct Api {
   void* (*gil_state_this_thread)();
   void* (*thread_state_unchecked)();
   void* (*interpreter_main)();
+  int (*is_initialized)();
   void (*get_allocator)(Domain, Allocator*);
   void (*set_allocator)(Domain, Allocator*);
   void* (*mem_malloc)(std::size_t);
@@ -60,6 +61,13 @@ class Interpreter final : public CodeReader {
       "This program exports no Py_Version: it is not CPython 3.11 or later, or it is a stripped or static build. "
       "Use a CPython that exports its C API, as the builds of python.org, Debian, pyenv and conda do.";
   bool found() const { return found_; }
+  /// Whether the interpreter is up; before, nothing else may be asked.
+  bool is_initialized() {
+    if (found() && main_interpreter_ == nullptr && api_.is_initialized() != 0) {
+      main_interpreter_ = static_cast<const std::byte*>(api_.interpreter_main());
+    }
+    return main_interpreter_ != nullptr;
+  }
 
   const Api& api() const { return api_; }
   const Layout& layout() const { return layout_; }

@@ -3,6 +3,8 @@
 #include <cstddef>
 
 #include "../api.hpp"
+#include "../system.hpp"
+#include "interpreter.hpp"
 #include "symbols.hpp"
 
 namespace fil::python {
@@ -117,6 +119,47 @@ void* probe(void*, void*) {
 MethodDefinition definition{"probe", probe, no_arguments, nullptr};
 
 }  // namespace
+
+Look look_at_frames(const Interpreter& python, const std::byte* thread) {
+  constexpr int most_frames = 16;
+  // After the reference count.
+  constexpr std::size_t type_offset = sizeof(void*);
+  const Layout& layout = python.layout();
+  const auto read = [](const std::byte* base, std::size_t offset, const std::byte*& to) {
+    return system::read_own_memory(base + offset, &to, sizeof(to));
+  };
+  const std::byte* frame = nullptr;
+  if (!read(thread, layout.current_frame, frame) ||
+      (layout.c_frame_current != no_c_frame && !read(frame, layout.c_frame_current, frame))) {
+    return Look::wrong;
+  }
+  Look look = Look::nothing_to_see;
+  for (int i = 0; i < most_frames && frame != nullptr; ++i) {
+    std::uint8_t owner = 0;
+    if (!system::read_own_memory(frame + layout.owner, &owner, 1)) {
+      return Look::wrong;
+    }
+    if (owner < first_owner_in_c) {
+      const std::byte* code = nullptr;
+      const std::byte* type = nullptr;
+      const std::byte* file = nullptr;
+      const std::byte* name = nullptr;
+      const std::byte* file_type = nullptr;
+      const std::byte* name_type = nullptr;
+      if (!read(frame, layout.code, code) || !read(Interpreter::untagged(code), type_offset, type) ||
+          type != python.api().code_type || !read(Interpreter::untagged(code), layout.filename, file) ||
+          !read(Interpreter::untagged(code), layout.qualified_name, name) || !read(file, type_offset, file_type) ||
+          !read(name, type_offset, name_type) || file_type != name_type) {
+        return Look::wrong;
+      }
+      look = Look::right;
+    }
+    if (!read(frame, layout.previous, frame)) {
+      return Look::wrong;
+    }
+  }
+  return look;
+}
 
 bool frames_are_where_they_should_be() {
   if (!find_all()) {

@@ -1,0 +1,91 @@
+/** What the system's process table says about a tree of processes. */
+import { readFileSync } from 'node:fs';
+
+/** Clock ticks a second, which has been 100 on every Linux since 2.6 (USER_HZ). */
+const TICKS = 100;
+/** A process that began so much later than the one that is looked for has only its number. */
+const SAME_SECONDS = 2;
+const LONGEST_COMMAND = 1000;
+const MOST_DESCENDANTS = 10_000;
+
+/** Whether a process has ended: its memory is given back, even if nobody has asked for its status yet. */
+export function isGone(pid: number, joinedAtSeconds: number): boolean {
+  const text = read(`/proc/${pid}/stat`);
+  if (text === null) {
+    return true;
+  }
+  // The second field, the command, may contain anything: the last ")" ends it.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const startedAtSeconds = Number(fields[19]) / TICKS;
+  return fields[0] === 'Z' || fields[0] === 'X' || startedAtSeconds > bootSecondsOf(joinedAtSeconds) + SAME_SECONDS;
+}
+
+/** Processes count from the machine's start, with the time that it slept (CLOCK_BOOTTIME). */
+function bootSecondsOf(monotonicSeconds: number): number {
+  const uptime = Number(read('/proc/uptime')?.split(' ')[0] ?? 0);
+  const slept = Math.max(0, uptime - Number(process.hrtime.bigint()) / 1e9);
+  return monotonicSeconds + slept;
+}
+
+export interface Untracked {
+  readonly pid: number;
+  readonly command: string;
+  readonly highWaterBytes: number;
+}
+
+/**
+ * Descendants that the tracker is not in. Who is only about to become another program, and small programs, have it loaded.
+ *
+ * @param members pids that are known to be tracked.
+ */
+export function untrackedBelow(top: number, members: ReadonlySet<number>): Untracked[] {
+  const found: Untracked[] = [];
+  const stack = childrenOf(top);
+  for (let seen = 0; stack.length > 0 && seen < MOST_DESCENDANTS; seen++) {
+    const pid = stack.pop() ?? 0;
+    stack.push(...childrenOf(pid));
+    if (members.has(pid)) {
+      continue;
+    }
+    const maps = read(`/proc/${pid}/maps`);
+    const highWater = /^VmHWM:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1];
+    // A process that is ending has no memory any more.
+    if (maps === null || maps === '' || maps.includes('libfil_tracker') || highWater === undefined) {
+      continue;
+    }
+    const command = (read(`/proc/${pid}/cmdline`) ?? '')
+      .split('\0')
+      .filter((word) => word !== '')
+      .join(' ');
+    found.push({ pid, command: command.slice(0, LONGEST_COMMAND), highWaterBytes: Number(highWater) * 1024 });
+  }
+  return found;
+}
+
+/** A thread has the children that it started. */
+function childrenOf(pid: number): number[] {
+  const ownThread = read(`/proc/${pid}/task/${pid}/children`);
+  return (ownThread ?? '')
+    .split(' ')
+    .filter((word) => word !== '')
+    .map(Number);
+}
+
+/**
+ * Pages that a forked process has of its own beyond what it has allocated: copies of its parent's that it has changed. Null where the
+ * system doesn't tell.
+ *
+ * @param allocatedBytes what it has allocated itself.
+ */
+export function inheritedCopies(pid: number, allocatedBytes: number): number | null {
+  const kibibytes = /^Private_Dirty:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/smaps_rollup`) ?? '')?.[1];
+  return kibibytes === undefined ? null : Math.max(0, Number(kibibytes) * 1024 - allocatedBytes);
+}
+
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,393 @@
+/**
+ * The processes that the tracked one starts: they join by a directory of ours and write segments there. This is the watching side: it finds
+ * them, notices their deaths, and tells what all of them held together.
+ */
+import { randomBytes } from 'node:crypto';
+import { rmSync, statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Processes, TrackedProcess } from '../../schema/processes.js';
+import type { Addon, Snapshot, TreeMember } from './addon.js';
+import { inheritedCopies, isGone, untrackedBelow } from './process-table.js';
+import { type ProcessPart, processName } from './report/processes.js';
+
+/** A directory in memory, as its files change with every event; the others are for systems without it. */
+const PLACES = ['/dev/shm', tmpdir(), '/tmp'];
+const RANDOM_BYTES = 8;
+/** Separates what stands in LD_PRELOAD's like, and the longest name that the tracker takes. */
+const LONGEST_DIRECTORY = 100;
+const SEGMENT_PREFIX = 'process.';
+const LEAST_FREE_BYTES = 4 * 2 ** 20;
+
+const POLL_MS = 50;
+/** While nothing is profiled: of processes that ended then nothing but their segments is left to be done with. */
+const IDLE_POLL_MS = 1000;
+/** Reading who descends from whom, and how many pages are private, costs more. */
+const SURVEY_MS = 500;
+/** What held less than this at its peak and nothing at the joint one is only counted. */
+const SMALL_BYTES = 2 ** 20;
+/** A segment appears a moment after its number is given out. */
+const APPEARS_WITHIN_MS = 2000;
+const MOST_LISTED = 500;
+
+/** A member as it is known here. */
+interface Known {
+  /** The addon's number; null once its segment was let go. */
+  handle: number | null;
+  info: TreeMember;
+  /** What it held at the joint peak, kept when its segment was let go. */
+  kept: { readonly snapshot: Snapshot; readonly jointPeakBytes: number } | null;
+  copiedBytes: number | null;
+}
+
+export interface TreeSettings {
+  /** Whether processes that the profiled one starts are tracked. */
+  readonly children: boolean;
+  /** Whether the joint peak is exact to the byte, and not within 128 KiB a process. */
+  readonly exact: boolean;
+}
+
+/** What a report needs of the tree. */
+export interface TreeSnapshot {
+  readonly parts: readonly ProcessPart[];
+  readonly processes: Processes;
+}
+
+type AddonTree = InstanceType<Addon['ProcessTree']>;
+
+export class ProcessTree {
+  readonly directory: string;
+  readonly #tree: AddonTree;
+  #timer: NodeJS.Timeout;
+  readonly #waiting = new Map<number, number>();
+  readonly #known = new Map<number, Known>();
+  readonly #untracked = new Map<number, { command: string; highWaterBytes: number }>();
+  #lastSeen = 0;
+  #nextSurvey = 0;
+  #begunAt = Number.NEGATIVE_INFINITY;
+  #topPid: number | null = null;
+  #small = { count: 0, peakBytes: 0 };
+  #session = 0;
+
+  private constructor(directory: string, tree: AddonTree) {
+    this.directory = directory;
+    this.#tree = tree;
+    this.#timer = this.#pollAfter(IDLE_POLL_MS);
+  }
+
+  /**
+   * Makes the directory; null where there is none to be had: then only the one process is tracked. It is removed however we end.
+   */
+  static make(addon: Addon): ProcessTree | null {
+    for (const place of PLACES) {
+      const directory = join(place, `fil-tree-${randomBytes(RANDOM_BYTES).toString('hex')}`);
+      try {
+        const { bavail, bsize } = statfsSync(place);
+        if (Buffer.byteLength(directory) > LONGEST_DIRECTORY || bavail * bsize < LEAST_FREE_BYTES) {
+          continue;
+        }
+      } catch {
+        continue;
+      }
+      try {
+        return new ProcessTree(directory, new addon.ProcessTree(directory, false));
+      } catch {
+        // Its guardian has removed it.
+      }
+    }
+    return null;
+  }
+
+  /** Names the process at the top. */
+  watch(topPid: number): void {
+    this.#topPid = topPid;
+  }
+
+  /** Whether the next profile's joint peak is exact to the byte. */
+  set exact(exact: boolean) {
+    this.#tree.setExact(exact);
+  }
+
+  /** A profile begins: what was found out for the last one is of no concern. Processes that live stay members. */
+  begin(): void {
+    clearTimeout(this.#timer);
+    this.#timer = this.#pollAfter(POLL_MS);
+    this.#begunAt = performance.now();
+    this.#untracked.clear();
+    this.#small = { count: 0, peakBytes: 0 };
+    for (const [number, known] of this.#known) {
+      if (known.info.leftAtSeconds !== null) {
+        this.#letGo(number, known);
+        this.#known.delete(number);
+      } else {
+        known.copiedBytes = null;
+      }
+    }
+  }
+
+  /** Looks for processes that have come and gone. Never throws. */
+  poll(): void {
+    try {
+      this.#adoptNew();
+      this.#reapDead();
+      if (this.#mayBeJoined && performance.now() >= this.#nextSurvey) {
+        const began = performance.now();
+        this.#survey();
+        // At most a fiftieth of the time.
+        this.#nextSurvey = performance.now() + Math.max(SURVEY_MS, 50 * (performance.now() - began));
+      }
+    } catch {
+      // Of the directory nothing may be left: somebody has removed it. What is known stays.
+    }
+  }
+
+  /** What members hold now, by their numbers; those of the top process's session only. */
+  currentBytes(session: number): ReadonlyMap<number, number> {
+    this.#session = session;
+    const current = new Map<number, number>();
+    for (const [number, { handle, info }] of this.#known) {
+      if (handle !== null && info.leftAtSeconds === null && this.#tree.member(handle).session === session) {
+        current.set(number, Math.max(0, this.#tree.member(handle).currentBytes));
+      }
+    }
+    return current;
+  }
+
+  /** The peak of all processes together as it is claimed; the argument for the top process's snapshot. */
+  get jointPeakBytes(): number {
+    return this.#tree.joint().peakBytes;
+  }
+
+  /**
+   * What the report needs; null if no other process took part.
+   *
+   * @param top the top process's columns, with `jointSiteBytes`.
+   */
+  snapshot(
+    top: Snapshot,
+    topCommand: readonly string[],
+    timelines: ReadonlyMap<number, readonly number[]>,
+  ): TreeSnapshot | null {
+    this.poll();
+    this.#session = top.session;
+    const joint = this.#tree.joint();
+    const parts: ProcessPart[] = [];
+    const small = { ...this.#small };
+    const tracked: TrackedProcess[] = [];
+    const began = top.beganAtSeconds;
+    for (const [number, known] of this.#known) {
+      this.#refresh(known);
+      const { info } = known;
+      if (info.session !== top.session) {
+        continue;
+      }
+      const kept = known.kept?.jointPeakBytes === joint.peakBytes ? known.kept.snapshot : null;
+      const snapshot = known.handle === null ? kept : this.#tree.snapshot(known.handle);
+      const jointBytes = snapshot === null ? 0 : sum(snapshot.jointSiteBytes);
+      const command = info.command
+        .toString('utf8')
+        .split('\0')
+        .filter((word) => word !== '');
+      const name = processName(command, info.isForked);
+      if (snapshot !== null && jointBytes > 0) {
+        parts.push({
+          pid: info.pid,
+          name,
+          command: command.join(' '),
+          snapshot: isOver(snapshot, info),
+          siteBytes: snapshot.jointSiteBytes,
+        });
+      } else if (info.peakBytes < SMALL_BYTES) {
+        small.count += 1;
+        small.peakBytes = Math.max(small.peakBytes, info.peakBytes);
+        continue;
+      }
+      tracked.push({
+        pid: info.pid,
+        parentPid: info.parentPid,
+        name,
+        command: command.join(' '),
+        origin: info.isForked ? 'forked' : 'executed',
+        hasStacks: info.hasStacks,
+        peakBytes: Math.max(0, info.peakBytes),
+        jointBytes,
+        copiedBytes: known.copiedBytes,
+        beganSeconds: Math.max(0, info.joinedAtSeconds - began),
+        endedSeconds: info.leftAtSeconds === null ? null : Math.max(0, info.leftAtSeconds - began),
+        timeline: [...(timelines.get(number) ?? [])],
+      });
+    }
+    const untracked = [...this.#untracked].map(([pid, { command, highWaterBytes }]) => ({
+      pid,
+      command,
+      highWaterBytes,
+    }));
+    if (tracked.length === 0 && untracked.length === 0 && joint.refusedMembers === 0) {
+      return null;
+    }
+    tracked.sort((a, b) => b.jointBytes - a.jointBytes || b.peakBytes - a.peakBytes);
+    const isJoint = parts.length > 0;
+    const topBytes = isJoint ? top.jointSiteBytes : top.peakSiteBytes;
+    const topName = processName(topCommand, false);
+    parts.unshift({ pid: top.pid, name: topName, command: topCommand.join(' '), snapshot: top, siteBytes: topBytes });
+    return {
+      parts: isJoint ? parts : [],
+      processes: {
+        tracked: [
+          {
+            pid: top.pid,
+            parentPid: null,
+            name: topName,
+            command: topCommand.join(' '),
+            origin: 'top',
+            hasStacks: true,
+            peakBytes: Math.max(0, top.peakBytes),
+            jointBytes: sum(topBytes),
+            copiedBytes: null,
+            beganSeconds: 0,
+            endedSeconds: null,
+            timeline: [...(timelines.get(0) ?? [])],
+          },
+          ...tracked.slice(0, MOST_LISTED),
+        ],
+        small,
+        untracked,
+        refused: joint.refusedMembers,
+        boundBytes: isJoint ? 2 * joint.creditBytes * mostAtOnce(tracked) : 0,
+      },
+    };
+  }
+
+  /** Ends it: processes that live on go on uncounted, and nothing is left. Never throws. */
+  close(): void {
+    clearTimeout(this.#timer);
+    let removed = true;
+    try {
+      rmSync(this.directory, { recursive: true, force: true });
+    } catch {
+      // A process has joined meanwhile: the guardian tries again once we have ended.
+      removed = false;
+    }
+    this.#tree.stop(removed);
+  }
+
+  #pollAfter(milliseconds: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.poll();
+      this.#timer = this.#pollAfter(this.#mayBeJoined ? POLL_MS : IDLE_POLL_MS);
+    }, milliseconds).unref();
+  }
+
+  /** From the announcement on: the process turns its tracker on a moment later. */
+  get #mayBeJoined(): boolean {
+    return this.#tree.joint().isOpen || performance.now() - this.#begunAt < IDLE_POLL_MS;
+  }
+
+  #adoptNew(): void {
+    const { lastMember } = this.#tree.joint();
+    for (; this.#lastSeen < lastMember;) {
+      this.#waiting.set(++this.#lastSeen, performance.now());
+    }
+    for (const [number, since] of this.#waiting) {
+      const path = join(this.directory, `${SEGMENT_PREFIX}${number}`);
+      try {
+        const handle = this.#tree.adopt(path);
+        this.#known.set(number, { handle, info: this.#tree.member(handle), kept: null, copiedBytes: null });
+        this.#waiting.delete(number);
+      } catch {
+        if (performance.now() - since > APPEARS_WITHIN_MS) {
+          this.#waiting.delete(number);
+        }
+      }
+    }
+  }
+
+  #reapDead(): void {
+    for (const [number, known] of this.#known) {
+      if (known.handle === null) {
+        continue;
+      }
+      this.#refresh(known);
+      if (known.info.leftAtSeconds === null) {
+        if (!isGone(known.info.pid, known.info.joinedAtSeconds)) {
+          continue;
+        }
+        this.#tree.reap(known.handle);
+        this.#refresh(known);
+      }
+      const snapshot = this.#tree.snapshot(known.handle);
+      known.kept = sum(snapshot.jointSiteBytes) > 0 ? { snapshot, jointPeakBytes: this.jointPeakBytes } : null;
+      this.#letGo(number, known);
+      if (known.kept === null && known.info.peakBytes < SMALL_BYTES) {
+        if (known.info.session === this.#session) {
+          this.#small = {
+            count: this.#small.count + 1,
+            peakBytes: Math.max(this.#small.peakBytes, known.info.peakBytes),
+          };
+        }
+        this.#known.delete(number);
+      }
+    }
+  }
+
+  #letGo(number: number, known: Known): void {
+    if (known.handle !== null) {
+      this.#tree.forget(known.handle);
+      known.handle = null;
+      rmSync(join(this.directory, `${SEGMENT_PREFIX}${number}`), { force: true });
+    }
+  }
+
+  #refresh(known: Known): void {
+    if (known.handle !== null) {
+      known.info = this.#tree.member(known.handle);
+    }
+  }
+
+  #survey(): void {
+    if (this.#topPid === null) {
+      return;
+    }
+    const members = new Set([...this.#known.values()].map(({ info }) => info.pid));
+    for (const found of untrackedBelow(this.#topPid, members)) {
+      const before = this.#untracked.get(found.pid)?.highWaterBytes ?? 0;
+      this.#untracked.set(found.pid, {
+        command: found.command,
+        highWaterBytes: Math.max(before, found.highWaterBytes),
+      });
+    }
+    for (const known of this.#known.values()) {
+      if (known.info.isForked && known.info.leftAtSeconds === null && known.handle !== null) {
+        known.copiedBytes = inheritedCopies(known.info.pid, known.info.currentBytes) ?? known.copiedBytes;
+      }
+    }
+  }
+}
+
+/** Of a process that has ended nothing is kept. */
+function isOver(snapshot: Snapshot, { leftAtSeconds }: TreeMember): Snapshot {
+  return leftAtSeconds === null
+    ? snapshot
+    : { ...snapshot, currentSiteBytes: new Float64Array(snapshot.currentSiteBytes.length) };
+}
+
+/** How many processes lived at the same time, with the one at the top. */
+function mostAtOnce(tracked: readonly TrackedProcess[]): number {
+  const moments = tracked.flatMap(({ beganSeconds, endedSeconds }) => [
+    { seconds: beganSeconds, change: 1 },
+    ...(endedSeconds === null ? [] : [{ seconds: endedSeconds, change: -1 }]),
+  ]);
+  // Who comes at the moment at which another goes was there with it.
+  moments.sort((a, b) => a.seconds - b.seconds || b.change - a.change);
+  let now = 1;
+  let most = 1;
+  for (const { change } of moments) {
+    now += change;
+    most = Math.max(most, now);
+  }
+  return most;
+}
+
+function sum(column: Float64Array): number {
+  return column.reduce((total, bytes) => total + bytes, 0);
+}

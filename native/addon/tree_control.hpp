@@ -1,0 +1,36 @@
+// The watching side of a process tree: makes its control file, tells the joint peak, and takes what a killed process
+// has left claimed.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "../shared/tree.hpp"
+
+namespace fil::addon {
+
+class TreeControl {
+ public:
+  /// Makes the control file in a directory. Throws std::system_error with the reason, as where there is no room.
+  TreeControl(const std::string& directory, bool exact);
+  ~TreeControl();
+  TreeControl(const TreeControl&) = delete;
+  TreeControl& operator=(const TreeControl&) = delete;
+
+  const tree::Control& control() const { return *control_; }
+
+  /// Takes effect for sessions that begin from now on.
+  void set_exact(bool exact);
+
+  /// No session is on from now on: whatever outlives it goes on uncounted.
+  void stop();
+
+  /// A member is dead without having left: gives back what it had claimed. `others` are all other members.
+  void reap(tree::Member& member, std::span<tree::Member* const> others);
+
+ private:
+  tree::Control* control_;
+};
+
+}  // namespace fil::addon

@@ -1,0 +1,251 @@
+// The tracker as a member of a process tree: how a process that was forked from a tracked one, or executed by it, goes
+// on in a segment of its own.
+#include <malloc.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "block_events.hpp"
+#include "nesting.hpp"
+#include "python/allocator_hooks.hpp"
+#include "python/code_watch.hpp"
+#include "python/self_test.hpp"
+#include "real_functions.hpp"
+#include "residency.hpp"
+#include "system.hpp"
+#include "thread_stacks.hpp"
+#include "tracker.hpp"
+
+namespace fil {
+namespace {
+
+/// What a program other than Python holds below this is nobody's concern, and costs no segment.
+constexpr std::int64_t least_program_bytes = std::int64_t{1} << 20;
+/// What it has in memory is read so often at least; 2 µs.
+constexpr std::uint32_t events_between_measuring = 512;
+
+}  // namespace
+
+void Tracker::attach_tree(const char* directory) {
+  if (!link_.attach(directory)) {
+    return;
+  }
+  if (attached()) {
+    introduce(tree::member_of(view_), tree::Origin::top, true);
+    return;
+  }
+  role_ = Role::executed;
+  // A Python that can't be followed is a program like any other.
+  is_program_ = python_.find() != nullptr;
+}
+
+bool Tracker::joins_with(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block) {
+  if (is_program_) {
+    count_in_program(nesting, session, block, 1);
+    return false;
+  }
+  return join(nesting, session, caller);
+}
+
+void Tracker::released_by_outsider(const Nesting& nesting, std::uint32_t session, const void* block) {
+  if (is_program_) {
+    count_in_program(nesting, session, block, -1);
+  }
+}
+
+/// As long as a session is on that this process is not part of, every event comes by here.
+bool Tracker::join(const Nesting&, std::uint32_t session, Caller caller) {
+  if (role_ == Role::top || session == 0 || samples(session) || session == refused_session_) {
+    return false;
+  }
+  if (is_program_) {
+    return session == program_session_;
+  }
+  {
+    const Thread thread = python_.is_initialized() ? calling_thread(caller) : Thread{Gil::not_held, nullptr};
+    if (thread.gil != Gil::held) {
+      return false;
+    }
+    // One at a time: the GIL is held, and looking at Python allocates nothing here.
+    if (joining_) {
+      return false;
+    }
+    joining_ = true;
+    const bool joined = join_with_stacks(session, thread);
+    joining_ = false;
+    return joined;
+  }
+}
+
+bool Tracker::join_with_stacks(std::uint32_t session, const Thread& thread) {
+  if (!prepared_) {
+    const python::Look look = python::look_at_frames(python_, thread.state);
+    if (look == python::Look::nothing_to_see) {
+      return false;
+    }
+    if (look == python::Look::wrong || !prepare_tables() || !watches_code_) {
+      // A Python that can't be followed is a program like any other.
+      is_program_ = true;
+      return false;
+    }
+  }
+  {
+    const ExclusiveGuard guard(exclusive_, Gil::not_held);
+    // Of the session before, which has ended without a word to us. Not after a fork, which has emptied the leaves: to
+    // give each of them back took longer than the fork.
+    blocks_.clear(guard);
+    if (!start_in_tree(guard, session)) {
+      return false;
+    }
+  }
+  python::install_allocator_hooks(python_);
+  return true;
+}
+
+/// Alone, with tables that are prepared.
+bool Tracker::start_in_tree(const ExclusiveGuard& guard, std::uint32_t session) {
+  if (view_.base == nullptr) {
+    view_ = link_.open_segment(role_ == Role::forked ? tree::Origin::forked : tree::Origin::executed, !is_program_);
+    if (view_.base == nullptr) {
+      refused_session_ = session;
+      return false;
+    }
+    ledger_ = Ledger(view_);
+    tree_.move_to(view_, true);
+  }
+  if (!tree_.prepare_built_in_sites()) {
+    control_page.control.refused_members.fetch_add(1, std::memory_order_relaxed);
+    refused_session_ = session;
+    return false;
+  }
+  start_session(guard, session);
+  return true;
+}
+
+bool Tracker::join_as_program(const ExclusiveGuard& guard, std::uint32_t session) {
+  if (!prepared_) {
+    tree_ = CallTree(view_, python_);
+    prepared_ = tree_.prepare();
+  }
+  if (!prepared_ || !start_in_tree(guard, session)) {
+    refused_session_ = session;
+    return false;
+  }
+  // Not of joined_: its blocks have no call sites.
+  joined_.store(0, std::memory_order_relaxed);
+  program_session_ = session;
+  program_told_.store(0, std::memory_order_relaxed);
+  program_counted_ = 0;
+  return true;
+}
+
+bool Tracker::join_for_mapping(const Nesting& nesting, std::uint32_t session, std::size_t bytes) {
+  if (!is_program_) {
+    return join(nesting, session, Caller::anyone);
+  }
+  if (bytes < static_cast<std::size_t>(least_program_bytes) || session == refused_session_) {
+    return false;
+  }
+  const ExclusiveGuard guard(exclusive_, Gil::not_held);
+  return session == session_now() && join_as_program(guard, session);
+}
+
+void Tracker::count_in_program(const Nesting&, std::uint32_t session, const void* block, int sign) {
+  if (block == nullptr || is_early_block(block)) {
+    return;
+  }
+  const auto bytes = sign * static_cast<std::int64_t>(malloc_usable_size(const_cast<void*>(block)));
+  if (-bytes >= least_program_bytes && session == program_session_) {
+    // While it still has what it touched of it.
+    const ExclusiveGuard guard(exclusive_, Gil::not_held);
+    if (session == session_now()) {
+      tell_program_bytes(guard);
+    }
+  }
+  const std::int64_t held = program_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+  const std::int64_t told = program_told_.load(std::memory_order_relaxed);
+  const bool is_news = held >= told + least_program_bytes || (held <= told - least_program_bytes && told != 0);
+  // It may have touched by now what it took before.
+  const bool is_due = held >= least_program_bytes &&
+                      program_events_.fetch_add(1, std::memory_order_relaxed) % events_between_measuring == 0;
+  if (!is_news && !is_due) {
+    return;
+  }
+  const ExclusiveGuard guard(exclusive_, Gil::not_held);
+  if (session != session_now() || session == refused_session_) {
+    return;
+  }
+  if (session != program_session_ && !join_as_program(guard, session)) {
+    return;
+  }
+  tell_program_bytes(guard);
+}
+
+/// A program asks for more than it uses, as sort(1) does: what counts is what it has in memory, at most.
+void Tracker::tell_program_bytes(const ExclusiveGuard& guard) {
+  const std::int64_t held = program_bytes_.load(std::memory_order_relaxed);
+  program_told_.store(held, std::memory_order_relaxed);
+  const std::int64_t private_bytes = system::private_resident_bytes();
+  const std::int64_t asked = held > 0 ? held : 0;
+  const std::int64_t now = private_bytes >= 0 && private_bytes < asked ? private_bytes : asked;
+  const std::int64_t more = now - program_counted_;
+  program_counted_ = now;
+  if (more > 0) {
+    ledger_.allocate(guard, SiteId::no_python_stack, more);
+  } else if (more < 0) {
+    ledger_.release(guard, SiteId::no_python_stack, -more);
+  }
+}
+
+void Tracker::go_on_in_child() {
+  exclusive_.reset();
+  guard_.detach();
+  forget_other_threads_stacks();
+  joining_ = false;
+  program_session_ = 0;
+  program_bytes_.store(0, std::memory_order_relaxed);
+  program_told_.store(0, std::memory_order_relaxed);
+  const std::uint32_t session = session_now();
+  const bool was_tracking = session != 0 && takes_part(session);
+  role_ = Role::forked;
+  forked_ = true;
+  joined_.store(0, std::memory_order_relaxed);
+  // The parent's segment, which is mapped here too, is the parent's.
+  view_ = segment::View{nullptr};
+  ledger_ = Ledger();
+  if (prepared_) {
+    system::register_barrier();
+  }
+  const ExclusiveGuard guard(exclusive_, Gil::not_held);
+  blocks_.forget_leaves(guard);
+  mappings_.clear(guard);
+  if (was_tracking && !is_program_) {
+    pass(Mark::joined_in_child);
+    start_in_tree(guard, session);
+  }
+}
+
+void Tracker::leave_tree_for_good() {
+  if (is_program_ && program_session_ != 0 && program_session_ == session_now() && view_.header().pid == getpid()) {
+    // What it had in memory at its end, if it has said nothing since it was touched.
+    const ExclusiveGuard guard(exclusive_, Gil::not_held);
+    tell_program_bytes(guard);
+  }
+  if (view_.base != nullptr && link_.attached() && view_.header().pid == getpid()) {
+    ledger_.leave();
+    leave_tree(tree::member_of(view_));
+  }
+}
+
+void Tracker::before_exec() {
+  leave_tree_for_good();
+}
+
+void Tracker::after_failed_exec() {
+  if (view_.base != nullptr && link_.attached() && view_.header().pid == getpid()) {
+    tree::member_of(view_).left_nanoseconds.store(0, std::memory_order_relaxed);
+    tree::member_of(view_).left_at_peak.store(-1, std::memory_order_relaxed);
+    ledger_.come_back(control_page.control);
+  }
+}
+
+}  // namespace fil

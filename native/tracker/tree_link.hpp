@@ -1,0 +1,50 @@
+// This process's end of its process tree: the control page that all share, and the making of a segment in the tree's
+// directory.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "../shared/tree.hpp"
+
+namespace fil {
+
+/// The control page of the tree is mapped over it; a process without a tree has it to itself. In place, so that the
+/// hooks read the session by one load.
+struct alignas(4096) ControlPage {
+  tree::Control control;
+};
+inline constinit ControlPage control_page{};
+
+class TreeLink {
+ public:
+  /// Maps the control page. False, and nothing has changed, if the directory is not there, not this user's, or of
+  /// another version of Fil.
+  bool attach(const char* directory);
+  bool attached() const { return attached_; }
+  /// Also of a tree that is left for a while: what the process starts meanwhile is a member.
+  const char* directory() const { return directory_; }
+
+  /// Makes a segment for this process. Its base is null if there is no room for it: the tree is told.
+  segment::View open_segment(tree::Origin origin, bool has_stacks);
+
+  /// Leaves the tree for a while: its sessions are unseen here, and the ones that are begun here are unseen there.
+  void suspend();
+  /// Takes the way back, if there is one.
+  void resume();
+
+ private:
+  segment::View refused();
+
+  char directory_[tree::longest_directory] = {};
+  bool attached_ = false;
+};
+
+/// Fills in who this process is.
+void introduce(tree::Member& member, tree::Origin origin, bool has_stacks);
+
+/// Gives back what the process has claimed, as it ends or becomes another program. Safe at any moment, without locks.
+void leave_tree(tree::Member& member);
+
+}  // namespace fil

@@ -1,0 +1,68 @@
+/** A report of one process out of those of a report. */
+import { at } from '../columns.js';
+import type { TrackedProcess } from '../processes.js';
+import type { Report } from '../report.js';
+
+/** The nodes of processes, below the root. */
+export interface ProcessNode {
+  readonly node: number;
+  /** As its frame says. */
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** The processes that held something at the peak, most bytes first; empty if it was one process. */
+export function processNodes({ tree, frames }: Report): ProcessNode[] {
+  const found: ProcessNode[] = [];
+  tree.parent.forEach((parent, node) => {
+    const frame = at(tree.frame, node);
+    if (parent === 0 && frames.kind[frame] === 'process') {
+      found.push({ node, name: frames.function[frame] ?? '', bytes: at(tree.totalBytes, node) });
+    }
+  });
+  return found.sort((a, b) => b.bytes - a.bytes);
+}
+
+/** What the frame of a process says. */
+export function processFrameName({ name, pid }: Pick<TrackedProcess, 'name' | 'pid'>): string {
+  return `${name}, pid ${pid}`;
+}
+
+/**
+ * The part of a report that is one process's: its stacks at the peak of all, and its memory over time.
+ *
+ * @param node one of {@link processNodes}.
+ */
+export function ofProcess(report: Report, { node, name, bytes }: ProcessNode): Report {
+  const { tree, timeline, processes } = report;
+  const rowOf = new Map<number, number>([[0, 0]]);
+  const part = {
+    parent: [-1],
+    frame: [at(tree.frame, 0)],
+    totalBytes: [bytes],
+    selfBytes: [0],
+  };
+  for (let row = node; row < tree.parent.length; row++) {
+    const above = row === node ? 0 : rowOf.get(at(tree.parent, row));
+    // In pre-order the process's nodes stand together.
+    if (above === undefined || (row !== node && at(tree.parent, row) === 0)) {
+      break;
+    }
+    rowOf.set(row, part.parent.length);
+    part.parent.push(above);
+    part.frame.push(at(tree.frame, row));
+    part.totalBytes.push(at(tree.totalBytes, row));
+    part.selfBytes.push(at(tree.selfBytes, row));
+  }
+  const series = processes?.tracked.find((process) => processFrameName(process) === name)?.timeline ?? [];
+  const hasSeries = series.length === timeline.seconds.length;
+  return {
+    ...report,
+    peakBytes: bytes,
+    retainedBytes: Math.min(report.retainedBytes, bytes),
+    tree: part,
+    pruned: { nodes: 0, bytes: 0 },
+    timeline: hasSeries ? { seconds: timeline.seconds, bytes: [...series] } : { seconds: [], bytes: [] },
+    processes: undefined,
+  };
+}
