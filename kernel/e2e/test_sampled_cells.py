@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from harness import TIMEOUT, Kernel, Report, Result
+from jupyter_client.blocking.client import BlockingKernelClient
 
 SAMPLED_CELLS = "filprofiler.sampled-cells"
 ALLOCATE = "data = [bytearray(1_000_000) for _ in range(40)]"
@@ -223,8 +224,10 @@ def test_a_reloaded_page_opens_the_comm_again_and_none_is_closed(sampling: Kerne
 
 
 def test_a_cell_in_which_nothing_was_seen_is_told_without_a_report(sampling: Kernel) -> None:
-    told = sampled(sampling, run(sampling, "None"))
-    assert (told["peakBytes"], told["hasReport"], told["cellId"]) == (0, False, "abc")
+    # Once in a while one of its few bytes is in the sample.
+    told = [sampled(sampling, run(sampling, "None")) for _ in range(5)]
+    assert {data["cellId"] for data in told} == {"abc"}
+    assert (0, False) in {(data["peakBytes"], data["hasReport"]) for data in told}
 
 
 def test_many_small_cells_are_all_told(sampling: Kernel) -> None:
@@ -277,7 +280,9 @@ def test_cells_that_wait_behind_one_that_fails_are_neither_run_nor_told(sampling
 
 
 def test_each_page_that_is_open_on_a_kernel_is_told(sampling: Kernel) -> None:
-    other = sampling.manager.client()
+    # One with an identity of its own; those that a manager makes share one.
+    other = BlockingKernelClient(connection_file=sampling.manager.connection_file)
+    other.load_connection_file()
     other.start_channels()
     try:
         other.wait_for_ready(timeout=TIMEOUT)

@@ -220,7 +220,9 @@ export class SampledCells {
     return { snapshot, parts: [], context, outputDirectory: null };
   }
 
-  #tell(subject: ReportSubject, job: ReportJob | null, seconds: number, header: Header): number {
+  #tell(subject: ReportSubject, read: ReportJob | null, seconds: number, header: Header): number {
+    const figures = figuresOf(read?.snapshot ?? null);
+    const job = figures.peakBytes === 0 ? null : read;
     const cell = subject.kind === 'cell' ? subject : { cellId: null, executionCount: null };
     const told: SampledCell = {
       kind: 'cell',
@@ -229,7 +231,7 @@ export class SampledCells {
       cellId: cell.cellId ?? '',
       executionCount: cell.executionCount,
       isRepeated: false,
-      ...figuresOf(job?.snapshot ?? null),
+      ...figures,
       durationSeconds: seconds,
       hasReport: job !== null,
     };

@@ -41,7 +41,7 @@ export class SampledBadge extends Panel {
     this.addClass('fil-sampled');
     const { short, long } = sampledFigures(told);
     const hint = told.hasReport ? ` ${say('Click: which lines held it.')}` : '';
-    this.#toggle = button(`≈ ${short}`, `${long}${hint}`, () => {
+    this.#toggle = button(told.hasReport ? `≈ ${short}` : short, `${long}${hint}`, () => {
       this.#open();
     });
     this.#toggle.classList.add('fil-badge-figures');

@@ -118,9 +118,10 @@ export class SampledCells {
     }
   }
 
-  /** Whether a cell that ran before this page was opened still stands as it ran, and shows nothing about it. */
+  /** Whether a cell that ran before this page was there shows nothing about it, and no later run either. */
   #isMissing(cell: CodeCell, { executionCount }: SampledCell): boolean {
-    return !this.#badges.has(cell) && cell.model.executionCount === executionCount && reportDataOf(cell) === null;
+    const shown = cell.model.executionCount;
+    return !this.#badges.has(cell) && (shown === null || shown === executionCount) && reportDataOf(cell) === null;
   }
 
   #show(panel: NotebookPanel, cell: CodeCell, told: SampledCell): void {
