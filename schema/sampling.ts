@@ -6,6 +6,7 @@
  * E + B ± 1.96 sqrt(meanBytes B); with fewer it is that of a Poisson count (Garwood, "Fiducial limits for the Poisson distribution",
  * Biometrika 28, 1936), whose chi-square quantiles are those of Wilson and Hilferty (PNAS 17, 1931).
  */
+import { at } from './columns.js';
 import type { Report } from './report.js';
 import { formatBytes } from './units.js';
 import { say } from './words.js';
@@ -69,6 +70,24 @@ export function intervalInWords(bytes: number, sampledBytes: number, sampling: S
   return reach < bytes / 2
     ? `± ${((100 * reach) / bytes).toPrecision(2)} %`
     : say('between %1 and %2', formatBytes(lowBytes), formatBytes(highBytes));
+}
+
+/** For each node of the call tree what of its `totalBytes` is estimated; null for a report that is exact. */
+export function sampledTotals({ tree: { parent, sampledBytes } }: Pick<Report, 'tree'>): Float64Array | null {
+  if (sampledBytes === undefined) {
+    return null;
+  }
+  const totals = Float64Array.from(sampledBytes);
+  for (let node = totals.length - 1; node > 0; node--) {
+    const above = at(parent, node);
+    totals[above] = at(totals, above) + at(totals, node);
+  }
+  return totals;
+}
+
+/** What is estimated of the part of the peak that was kept: all, of which the interval is the widest, where that is not known. */
+export function sampledKeptBytes(keptBytes: number, sampling: Report['sampling']): number {
+  return sampling === undefined ? 0 : Math.min(keptBytes, sampling.retainedSampledBytes ?? keptBytes);
 }
 
 /** What of the peak is estimated. */
