@@ -31,7 +31,8 @@ commands:
   run --sample PROGRAM...
                       the same for jobs in production: a sample of its memory, at next to no cost, in the process that
                       the scheduler knows. A report at the end, on SIGUSR2 and every ten minutes; no browser, no word
-  preload             show the environment by which every Python of an image or a scheduler samples itself
+  preload             show the environment by which every Python of an image or a scheduler samples itself; with
+                      --workers, by which workers of a cluster can be profiled
   python ...          run Python, with any arguments; nothing is tracked until the program calls
                       filprofiler.api.profile()
   report REPORT       write the files of a report anew, and its top lines to the terminal
@@ -280,12 +281,12 @@ def _label(text: str) -> str:
 
 
 def _show_preload(parser: argparse.ArgumentParser, options: argparse.Namespace) -> NoReturn:
-    if options.arguments:
-        parser.error("preload: it takes no arguments")
+    if options.arguments not in ([], ["--workers"]):
+        parser.error("preload: it takes no arguments but --workers")
     try:
         check_python()
         check_bundle()
-        sys.stdout.write(preload_lines())
+        sys.stdout.write(preload_lines("workers" if options.arguments else "sample"))
     except CannotStart as reason:
         sys.stderr.write(f"=fil-profile= {reason}\n")
         sys.exit(1)

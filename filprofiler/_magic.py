@@ -112,6 +112,8 @@ class FilProfile(Magics):
     ) -> Profile | None:
         """A running profile; None if there can't be one, which the reader was told."""
         try:
+            if request.dask is not None:
+                return self._begin_cluster(request, request.dask, number, cell_id, boundaries)
             return Profile(
                 {"kind": "cell", "executionCount": number, "cellId": cell_id},
                 boundaries=boundaries,
@@ -129,6 +131,29 @@ class FilProfile(Magics):
         except ProfilingError as reason:
             self.say(f"this code runs without being profiled: {reason}.")
             return None
+
+    def _begin_cluster(
+        self,
+        request: Request,
+        client: str,
+        number: int | None,
+        cell_id: str | None,
+        boundaries: tuple[CodeType, ...],
+    ) -> "Profile":
+        from filprofiler._cluster_cell import ClusterCell, client_of  # Dask, for those who have it
+
+        return ClusterCell(
+            client_of(client, self._shell.user_ns),
+            {"kind": "cell", "executionCount": number, "cellId": cell_id},
+            boundaries=boundaries,
+            title=request.title,
+            new_cells=self._cells.take_new,
+            all_cells=KnownCells(self._shell).take_new,
+            output_directory=self._directory_for(request),
+            limit_bytes=request.limit_bytes,
+            headroom_bytes=request.headroom_bytes,
+            guard=request.guard,
+        )
 
     @property
     def samples(self) -> bool:

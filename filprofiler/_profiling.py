@@ -145,12 +145,15 @@ class Profile:
             report = self._client.end(
                 outcome, None if observe is None else _observed(observe), memory_error=memory_error
             )
-            remember(ProfileResult(report["bundle"], report["files"]))
+            self._remember(report)
             return report
         except (_control.ControlError, _tracker.TrackerError) as error:
             raise ProfilingError(str(error)) from error
         finally:
             one_at_a_time.release()
+
+    def _remember(self, report: Report) -> None:
+        remember(ProfileResult(report["bundle"], report["files"]))
 
     def _abandon(self) -> None:
         try:

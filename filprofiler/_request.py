@@ -43,6 +43,8 @@ class Request:
     """Whether processes that the cell starts, or that work for it, are in the report."""
     exact_tree: bool | None = None
     """Whether their joint peak is exact to the byte; None for the kernel's setting."""
+    dask: str | None = None
+    """The expression for the client of a cluster whose workers are profiled; None for no cluster."""
 
 
 def without_magic(lines: list[str]) -> list[str]:
@@ -184,6 +186,7 @@ def _request(magic: list[str], *, is_empty: bool) -> Request:
         limit_bytes=limit,
         children=options.children,
         exact_tree=options.exact_tree,
+        dask=options.dask,
     )
 
 
@@ -236,6 +239,7 @@ From Python: filprofiler.last_profile() has the figures as tables, and saves rep
 
 examples:
   %%filprofile --title "with categories" --output reports/categories
+  %%filprofile --dask client
   %filprofile --quiet frame.merge(other)""",
     formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=100),
     add_help=False,
@@ -267,6 +271,12 @@ _PARSER.add_argument(
     default=None,
     help="make the peak of all processes together exact to the byte (default: within 128 KiB for each)",
 )
+_DASK = "--dask"
+_PARSER.add_argument(
+    _DASK,
+    metavar="CLIENT",
+    help="the name of a Dask client: all workers of its cluster are profiled while the cell runs, and the notebook too",
+)
 _LIMIT = "--limit"
 _PARSER.add_argument(
     _LIMIT,
@@ -274,7 +284,7 @@ _PARSER.add_argument(
     help="most that the cell may hold, as 4GiB or 500MB; beyond it the cell is interrupted by a MemoryError",
 )
 _SMALLEST_SIZE = 1024**2
-_OPTIONS_WITH_VALUE = {"--title", "--output", _LIMIT}
+_OPTIONS_WITH_VALUE = {"--title", "--output", _LIMIT, _DASK}
 _HELP = f"Options: {', '.join(_PARSER._option_string_actions)}; %%filprofile? explains them."
 HELP = _PARSER.format_help()
 """The magic's documentation."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from filprofiler._control import ControlClient
+    from filprofiler._node_task import NodeTask
 
 REPORT_MIME_TYPE = "application/vnd.fil.memory-profile+json"
 """That of schema/report.ts."""
@@ -190,17 +191,22 @@ class ProfileResult:
 def _frame_name(kind: str, file: str, line: int, function: str) -> str:
     if kind == "python":
         return f"{file}:{line} ({function})"
-    return f"[{kind}]" if not file else f"[{kind}] {file}"
+    what = function if kind in ("process", "task") else file
+    return f"[{kind}] {what}".rstrip() if what else f"[{kind}]"
 
 
-def _client() -> "ControlClient":
-    from filprofiler import _control
+def _client() -> "ControlClient | NodeTask":
+    from filprofiler import _tracker
 
-    client = _control.client()
-    if client is None:
-        msg = "this process was not started by Fil, so nothing can be asked about its profiles"
-        raise RuntimeError(msg)
-    return client
+    if _tracker.control() is not None:
+        from filprofiler import _control
+
+        client = _control.client()
+        if client is not None:
+            return client
+    from filprofiler._node_task import NodeTask
+
+    return NodeTask()
 
 
 _profiles: deque[ProfileResult] = deque(maxlen=MOST_PROFILES)

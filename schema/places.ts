@@ -159,6 +159,10 @@ export function frameLabel(frame: Frame, subject: Report['subject']): FrameLabel
       return { name: say('shared memory'), place: frame.file, source: '' };
     case 'process':
       return { name: frame.function, place: '', source: '' };
+    case 'task':
+      return frame.function === ''
+        ? { name: say('outside of tasks'), place: '', source: '' }
+        : { name: frame.function, place: say('task'), source: '' };
     case 'python':
       break;
   }
@@ -196,6 +200,8 @@ export function frameInFull(frame: Frame): string {
       return frame.file === '' ? '[shared memory]' : `[shared memory ${frame.file}]`;
     case 'process':
       return `[process ${frame.function}]`;
+    case 'task':
+      return frame.function === '' ? '[outside of tasks]' : `[task ${frame.function}]`;
     case 'python':
       return `${frame.file}:${frame.line} (${frame.function})`;
   }

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod/mini';
 import { at } from './columns.js';
+import { Cluster } from './cluster.js';
 import { column, numbers, oneOf, strings, wholeNumbers } from './column-schema.js';
 import { Observed } from './observed.js';
 import { OutOfMemory } from './out-of-memory.js';
@@ -56,6 +57,7 @@ export const FRAME_KINDS = [
   'mapped-file',
   'shared-memory',
   'process',
+  'task',
 ] as const;
 
 /**
@@ -63,7 +65,8 @@ export const FRAME_KINDS = [
  * memory without a Python stack, and of the callers that were skipped in the middle of a stack too deep to draw are frames like any
  * other, told apart by `kind`. So are mappings, which stand below the line that mapped them: a file, of which the pages count that
  * were in memory, or shared memory. Where several processes took part, each is a frame below the root: its `function` is what to call
- * it, its `file` the command. What a line holds otherwise is memory of its own.
+ * it, its `file` the command; below a worker of a cluster stand its tasks, by their names, and what it held outside of tasks, a `task`
+ * without a name. What a line holds otherwise is memory of its own.
  */
 const FrameTable = z.object({
   /** What the row stands for. */
@@ -153,6 +156,9 @@ const Note = z.object({
     'small-objects-missing',
     'sampled',
     'merged',
+    'cluster',
+    'workers-died',
+    'workers-missing',
     'process-died',
     'live-snapshot',
   ]),
@@ -204,6 +210,8 @@ export const Report = z.object({
   observed: z.optional(Observed),
   /** The processes that took part; absent if it was the profiled one alone. `peakBytes` is what all held together. */
   processes: z.optional(Processes),
+  /** Of a cluster's workers; then `processes` are they, each at its own peak, and `peakBytes` is their sum. */
+  cluster: z.optional(Cluster),
   /** What happened when memory ran out; absent if it did not. */
   outOfMemory: z.optional(OutOfMemory),
   /** Absent if every allocation was counted. */

@@ -170,11 +170,7 @@ export function answer(report: Report): Phrase[][] {
     return [...why, [{ kind: 'plain', text: held }], ...dominantLineInWords(report)];
   }
   return [
-    [
-      { kind: 'strong', text: say('Peak %1', formatBytes(report.peakBytes)) },
-      ...intervalOfPeak(report),
-      { kind: 'plain', text: parts },
-    ],
+    [{ kind: 'strong', text: peakInWords(report) }, ...intervalOfPeak(report), { kind: 'plain', text: parts }],
     ...dominantLineInWords(report),
   ];
 }
@@ -183,6 +179,12 @@ export function answer(report: Report): Phrase[][] {
 function keptInWords({ keptBytes }: PeakParts, { sampling }: Report): string {
   const interval = intervalInWords(keptBytes, sampledKeptBytes(keptBytes, sampling), sampling);
   return interval === '' ? formatBytes(keptBytes) : `${formatBytes(keptBytes)} (${interval})`;
+}
+
+function peakInWords({ peakBytes, cluster }: Report): string {
+  return cluster === undefined
+    ? say('Peak %1', formatBytes(peakBytes))
+    : say('Peaks of all workers %1', formatBytes(peakBytes));
 }
 
 /** How sure the peak of a sampled report is. */
@@ -346,8 +348,9 @@ export function untouchedStatement({ untouchedBytes }: Report): string | null {
 }
 
 /** What the peak of several processes means; null if it was one. */
-export function processesStatement({ processes }: Report): string | null {
-  if (processes === undefined) {
+export function processesStatement({ processes, cluster }: Report): string | null {
+  // Of a cluster its notes tell.
+  if (processes === undefined || cluster !== undefined) {
     return null;
   }
   const { tracked, small, untracked, refused, boundBytes } = processes;

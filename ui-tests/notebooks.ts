@@ -8,7 +8,7 @@ import { parseReport, type Report } from '../schema/report.js';
 import { NOTEBOOKS } from './lab-server.js';
 
 /** A report of `schema/fixtures`. */
-export function fixture(name: 'small' | 'pandas'): Report {
+export function fixture(name: 'small' | 'pandas' | 'processes'): Report {
   const file = new URL(`../schema/fixtures/${name}.json`, import.meta.url);
   return parseReport(JSON.parse(readFileSync(file, 'utf8')));
 }

@@ -240,3 +240,37 @@ test('the menu copies text and saves pictures that other programs read', async (
   expect(await page.evaluate(() => navigator.clipboard.readText())).toMatch(/Cell \[7\]\nPeak 1\.9 GiB.*\n[^]*line 3/);
   expect(errors).toEqual([]);
 });
+
+test('shows several processes, one of them alone, and each over time', async ({ page }) => {
+  const errors = collectErrors(page);
+  await openReport(page, fixture('processes'));
+  const report = page.locator('.fil-report');
+  await expect(report.locator('.fil-headline')).toContainText('Peak 71.6 MiB');
+  const first = frame(report, /trio\.py \(forked\), pid \d+.*38\.1 MiB/);
+  await expect(first).toBeVisible();
+  await page.getByLabel('Show one process').selectOption({ index: 2 });
+  await expect(first).toHaveCount(0);
+  await expect(frame(report, /trio\.py \(forked\), pid \d+.*23\.8 MiB/)).toBeVisible();
+  await page.getByLabel('Show one process').selectOption({ index: 0 });
+  await page.getByRole('tab', { name: 'Over time' }).click();
+  await expect(page.getByRole('list', { name: 'Processes' }).getByRole('listitem')).toHaveCount(3);
+  const chart = await report.locator('.fil-time svg').boundingBox();
+  const areas = report.locator('.fil-stack');
+  await expect(areas).toHaveCount(3);
+  for (const area of await areas.all()) {
+    const box = await area.boundingBox();
+    expect((box?.x ?? 0) + (box?.width ?? 0)).toBeLessThanOrEqual((chart?.x ?? 0) + (chart?.width ?? 0) - 15);
+  }
+  await report.locator('.fil-time svg').hover();
+  await expect(report.locator('.fil-time-readout')).toContainText(
+    /71\.6 MiB after .*\(trio\.py \(forked\), pid \d+: 38\.1 MiB; /,
+  );
+  await report.getByText('Processes', { exact: true }).click();
+  const table = page.getByRole('table', { name: 'Processes by the memory' });
+  await expect(table.getByRole('row')).toHaveCount(4);
+  // A line each.
+  for (const row of await table.getByRole('row').all()) {
+    expect((await row.boundingBox())?.height).toBeLessThan(40);
+  }
+  expect(errors).toEqual([]);
+});

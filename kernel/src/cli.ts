@@ -146,6 +146,22 @@ program
     }
   });
 
+program
+  .command('attend')
+  .description('stand by the workers of this machine while they are profiled; started by the first of them')
+  .argument('<directory>', 'for its socket, of this user only')
+  .action(async (directory: string) => {
+    await (await import('./cluster/attend.js')).attend(directory);
+    process.exit(0);
+  });
+
+program
+  .command('cluster')
+  .description('put together what the machines of a cluster have sent')
+  .action(async () => {
+    (await import('./cluster/command.js')).runCluster();
+  });
+
 interface RecordArguments {
   readonly segment: string;
   readonly pid: string;

@@ -1,5 +1,5 @@
 /** What the system's process table says about a tree of processes. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Clock ticks a second, which has been 100 on every Linux since 2.6 (USER_HZ). */
 const TICKS = 100;
@@ -62,13 +62,22 @@ export function untrackedBelow(top: number, members: ReadonlySet<number>): Untra
   return found;
 }
 
-/** A thread has the children that it started. */
+/** A thread has the children that it started, until it ends: the first one has them then. */
 function childrenOf(pid: number): number[] {
-  const ownThread = read(`/proc/${pid}/task/${pid}/children`);
-  return (ownThread ?? '')
-    .split(' ')
-    .filter((word) => word !== '')
-    .map(Number);
+  return threadsOf(pid).flatMap((thread) =>
+    (read(`/proc/${pid}/task/${thread}/children`) ?? '')
+      .split(' ')
+      .filter((word) => word !== '')
+      .map(Number),
+  );
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
 }
 
 /**

@@ -38,6 +38,17 @@ interface Known {
   /** What it held at the joint peak, kept when its segment was let go. */
   kept: { readonly snapshot: Snapshot; readonly jointPeakBytes: number } | null;
   copiedBytes: number | null;
+  /** Whether it ended without a word, as by SIGKILL. */
+  wasKilled: boolean;
+}
+
+/** A member with its columns, also of a process that has ended. */
+export interface MemberSnapshot {
+  /** For {@link ProcessTree.currentBytes}. */
+  readonly number: number;
+  readonly info: TreeMember;
+  readonly wasKilled: boolean;
+  readonly snapshot: Snapshot;
 }
 
 export interface TreeSettings {
@@ -62,6 +73,7 @@ export class ProcessTree {
   readonly #waiting = new Map<number, number>();
   readonly #known = new Map<number, Known>();
   readonly #untracked = new Map<number, { command: string; highWaterBytes: number }>();
+  readonly #keepsAll: boolean;
   #lastSeen = 0;
   #nextSurvey = 0;
   #begunAt = Number.NEGATIVE_INFINITY;
@@ -69,16 +81,19 @@ export class ProcessTree {
   #small = { count: 0, peakBytes: 0 };
   #session = 0;
 
-  private constructor(directory: string, tree: AddonTree) {
+  private constructor(directory: string, tree: AddonTree, keepsAll: boolean) {
     this.directory = directory;
     this.#tree = tree;
+    this.#keepsAll = keepsAll;
     this.#timer = this.#pollAfter(IDLE_POLL_MS);
   }
 
   /**
    * Makes the directory; null where there is none to be had: then only the one process is tracked. It is removed however we end.
+   *
+   * @param keepsAll whether what a process held is kept when it ends, whatever it was at the joint peak: for {@link members}.
    */
-  static make(addon: Addon): ProcessTree | null {
+  static make(addon: Addon, keepsAll = false): ProcessTree | null {
     for (const place of PLACES) {
       const directory = join(place, `fil-tree-${randomBytes(RANDOM_BYTES).toString('hex')}`);
       try {
@@ -90,7 +105,7 @@ export class ProcessTree {
         continue;
       }
       try {
-        return new ProcessTree(directory, new addon.ProcessTree(directory, false));
+        return new ProcessTree(directory, new addon.ProcessTree(directory, false), keepsAll);
       } catch {
         // Its guardian has removed it.
       }
@@ -123,6 +138,47 @@ export class ProcessTree {
         known.copiedBytes = null;
       }
     }
+  }
+
+  /** Begins a profile of members alone, without a process at the top. */
+  beginAlone(): void {
+    this.begin();
+    this.#session = this.#tree.begin();
+  }
+
+  /** Ends it: from now on nothing changes. */
+  endAlone(): void {
+    this.#tree.end();
+  }
+
+  /** The members of the profile that {@link beginAlone} began, in the order in which they joined. */
+  members(): MemberSnapshot[] {
+    this.poll();
+    const found: MemberSnapshot[] = [];
+    for (const [number, known] of this.#known) {
+      this.#refresh(known);
+      const snapshot = known.handle === null ? known.kept?.snapshot : this.#tree.snapshot(known.handle);
+      if (known.info.session === this.#session && snapshot !== undefined) {
+        found.push({ number, info: known.info, wasKilled: known.wasKilled, snapshot });
+      }
+    }
+    return found.sort((a, b) => a.number - b.number);
+  }
+
+  /** The number of the profile that is on. */
+  get session(): number {
+    return this.#session;
+  }
+
+  /** How many processes could not join. */
+  get refused(): number {
+    return this.#tree.joint().refusedMembers;
+  }
+
+  /** The peak of all together, and by how much it can be higher than that. */
+  jointPeak(members: readonly MemberSnapshot[]): { readonly peakBytes: number; readonly boundBytes: number } {
+    const { peakBytes, creditBytes } = this.#tree.joint();
+    return { peakBytes: Math.max(0, peakBytes), boundBytes: 2 * creditBytes * Math.max(1, members.length) };
   }
 
   /** Looks for processes that have come and gone. Never throws. */
@@ -292,7 +348,13 @@ export class ProcessTree {
       const path = join(this.directory, `${SEGMENT_PREFIX}${number}`);
       try {
         const handle = this.#tree.adopt(path);
-        this.#known.set(number, { handle, info: this.#tree.member(handle), kept: null, copiedBytes: null });
+        this.#known.set(number, {
+          handle,
+          info: this.#tree.member(handle),
+          kept: null,
+          copiedBytes: null,
+          wasKilled: false,
+        });
         this.#waiting.delete(number);
       } catch {
         if (performance.now() - since > APPEARS_WITHIN_MS) {
@@ -313,10 +375,12 @@ export class ProcessTree {
           continue;
         }
         this.#tree.reap(known.handle);
+        known.wasKilled = true;
         this.#refresh(known);
       }
       const snapshot = this.#tree.snapshot(known.handle);
-      known.kept = sum(snapshot.jointSiteBytes) > 0 ? { snapshot, jointPeakBytes: this.jointPeakBytes } : null;
+      known.kept =
+        this.#keepsAll || sum(snapshot.jointSiteBytes) > 0 ? { snapshot, jointPeakBytes: this.jointPeakBytes } : null;
       this.#letGo(number, known);
       if (known.kept === null && known.info.peakBytes < SMALL_BYTES) {
         if (known.info.session === this.#session) {

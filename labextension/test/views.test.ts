@@ -15,6 +15,8 @@ import {
   heldBytes,
   labelOf,
 } from '../../schema/tree/model.js';
+import { ofProcess, processNodes } from '../../schema/tree/of-process.js';
+import { areasInWords, areasOf } from '../src/view/process-areas.js';
 import { moments } from '../src/view/time-chart.js';
 
 function fixture(name: string): Report {
@@ -22,7 +24,8 @@ function fixture(name: string): Report {
 }
 
 const pandas = fixture('pandas');
-const reports = { pandas, small: fixture('small'), large: largeReport(5000) };
+const processes = fixture('processes');
+const reports = { pandas, processes, small: fixture('small'), large: largeReport(5000) };
 
 const own = (tree: FlameTree): number => tree.reduce((sum, { selfBytes }) => sum + selfBytes, 0);
 const compared = (now: Report, before: Report): FlameTree =>
@@ -203,5 +206,33 @@ describe('of a sampled report', () => {
     for (const row of rows) {
       expect(row.totalSampledBytes).toBeLessThanOrEqual(row.totalBytes);
     }
+  });
+});
+
+describe('of several processes', () => {
+  test('each one is a report of its own, and all together are the whole', () => {
+    const nodes = processNodes(processes);
+    expect(nodes.map(({ name }) => name)).toEqual([
+      expect.stringMatching(/^trio\.py \(forked\), pid \d+$/),
+      expect.stringMatching(/^trio\.py \(forked\), pid \d+$/),
+      expect.stringMatching(/^trio\.py, pid \d+$/),
+    ]);
+    const parts = nodes.map((node) => ofProcess(processes, node));
+    expect(parts.reduce((sum, { peakBytes }) => sum + peakBytes, 0)).toBe(processes.peakBytes);
+    for (const part of parts) {
+      expect(own(flameFrames(part))).toBe(part.peakBytes);
+      expect(Math.max(...part.timeline.bytes)).toBeGreaterThanOrEqual(part.peakBytes);
+    }
+  });
+
+  test('their areas end at the curve of all', () => {
+    const areas = areasOf(processes);
+    expect(areas).toHaveLength(3);
+    const sums = processes.timeline.seconds.map((_, row) =>
+      areas.reduce((sum, { bytes }) => sum + (bytes[row] ?? 0), 0),
+    );
+    expect(sums).toEqual(processes.timeline.bytes);
+    expect(areasInWords(areas, 2)).toMatch(/^trio\.py \(forked\), pid \d+: 38\.1 MiB; .*: 23\.8 MiB; .*: 9\.6 MiB$/);
+    expect(areasOf(pandas)).toEqual([]);
   });
 });

@@ -314,6 +314,10 @@ export class ProcessTree {
   forget(number: number): void;
   /** Whether every event is claimed from the joint bytes, in sessions that begin from now on. */
   setExact(exact: boolean): void;
+  /** A session of members alone begins, without a process at the top; returns its number. */
+  begin(): number;
+  /** It has ended: nothing of the members counts any more. */
+  end(): void;
   /**
    * Whatever outlives the top process goes on uncounted. The directory is the caller's to remove, before.
    *

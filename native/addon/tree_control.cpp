@@ -70,6 +70,12 @@ void TreeControl::set_exact(bool exact) {
   control_->credit_bytes.store(exact ? 0 : tree::default_credit_bytes, std::memory_order_relaxed);
 }
 
+std::uint32_t TreeControl::begin() {
+  control_->joint = tree::Joint{0, 0};
+  control_->session.store(++sessions_, std::memory_order_release);
+  return sessions_;
+}
+
 void TreeControl::stop() {
   control_->session.store(0, std::memory_order_release);
 }

@@ -23,6 +23,9 @@ class TreeControl {
   /// Takes effect for sessions that begin from now on.
   void set_exact(bool exact);
 
+  /// A session of the members alone begins, without a process at the top. Returns its number.
+  std::uint32_t begin();
+
   /// No session is on from now on: whatever outlives it goes on uncounted.
   void stop();
 
@@ -31,6 +34,7 @@ class TreeControl {
 
  private:
   tree::Control* control_;
+  std::uint32_t sessions_ = 0;
 };
 
 }  // namespace fil::addon

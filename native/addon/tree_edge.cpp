@@ -30,7 +30,8 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
         {InstanceMethod<&ProcessTree::joint>("joint"), InstanceMethod<&ProcessTree::adopt>("adopt"),
          InstanceMethod<&ProcessTree::member>("member"), InstanceMethod<&ProcessTree::reap>("reap"),
          InstanceMethod<&ProcessTree::snapshot>("snapshot"), InstanceMethod<&ProcessTree::forget>("forget"),
-         InstanceMethod<&ProcessTree::set_exact>("setExact"), InstanceMethod<&ProcessTree::stop>("stop")});
+         InstanceMethod<&ProcessTree::set_exact>("setExact"), InstanceMethod<&ProcessTree::begin>("begin"),
+         InstanceMethod<&ProcessTree::end>("end"), InstanceMethod<&ProcessTree::stop>("stop")});
   }
 
   explicit ProcessTree(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -139,6 +140,13 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
     control_->set_exact(info[0].ToBoolean());
     return info.Env().Undefined();
   }
+
+  Napi::Value end(const Napi::CallbackInfo& info) {
+    control_->stop();
+    return info.Env().Undefined();
+  }
+
+  Napi::Value begin(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), control_->begin()); }
 
   Napi::Value stop(const Napi::CallbackInfo& info) {
     control_->stop();

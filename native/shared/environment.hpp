@@ -16,6 +16,11 @@ inline constexpr char control_endpoint[] = "FIL_CONTROL_ENDPOINT";
 inline constexpr char control_key[] = "FIL_CONTROL_KEY";
 /// Directory of the process tree (tree.hpp), if what the process starts is to be tracked too.
 inline constexpr char tree_directory[] = "FIL_TREE";
+/// In place of a directory: the process and what it starts are to be ready to join a tree that it is told of later.
+inline constexpr char standing_by[] = "standby";
+/// What a user sets to have that.
+inline constexpr char profile[] = "FIL_PROFILE";
+inline constexpr char profile_workers[] = "workers";
 /// The dynamic linker's list; the tracker takes itself out of it. What the process executes gets it again, by our
 /// interposers, if it is to be tracked too.
 inline constexpr char preload[] = "LD_PRELOAD";

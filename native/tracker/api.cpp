@@ -40,6 +40,18 @@ FIL_EXPORT int fil_is_tracking() {
   return fil::session_now() != 0 ? 1 : 0;
 }
 
+/// The directory of the process tree that this process is a member of, "standby" if it could become one of any, or
+/// empty.
+FIL_EXPORT const char* fil_tree_directory() {
+  return fil::tracker.tree_directory();
+}
+
+/// Makes this process a member of another tree. Null, or why not.
+FIL_EXPORT const char* fil_move_to_tree(const char* directory) {
+  const fil::Nesting nesting;
+  return fil::tracker.move_to_tree(directory);
+}
+
 /// Where to ask for profiles, and the key of the messages; empty if there is nobody to ask.
 FIL_EXPORT const char* fil_control_endpoint() {
   return fil::control_endpoint.text;

@@ -123,6 +123,10 @@ bool is_called_python() {
 
 [[gnu::constructor]] void start() {
   const char* tree = getenv(environment::tree_directory);
+  if (const char* profile = getenv(environment::profile);
+      tree == nullptr && profile != nullptr && strcmp(profile, environment::profile_workers) == 0) {
+    tree = environment::standing_by;
+  }
   if (tree != nullptr && getenv(environment::segment_descriptor) == nullptr) {
     return join_tree(tree);
   }

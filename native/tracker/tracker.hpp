@@ -172,6 +172,9 @@ class Tracker {
   /// Becomes a member of the tree whose control page is in `directory`, if that is to be had. Before main(), after
   /// attach().
   void attach_tree(const char* directory);
+  /// Leaves the tree for another one, or to stand by (environment::standing_by). With the GIL held. Null, or why it
+  /// can't be; then the process stands by.
+  const char* move_to_tree(const char* directory);
   /// The directory; empty without a tree.
   const char* tree_directory() const { return link_.directory(); }
   /// Before the process ends, or becomes another program.

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../shared/environment.hpp"
 #include "block_events.hpp"
 #include "nesting.hpp"
 #include "python/allocator_hooks.hpp"
@@ -26,7 +27,9 @@ constexpr std::uint32_t events_between_measuring = 512;
 }  // namespace
 
 void Tracker::attach_tree(const char* directory) {
-  if (!link_.attach(directory)) {
+  if (strcmp(directory, environment::standing_by) == 0) {
+    link_.stand_by();
+  } else if (!link_.attach(directory)) {
     return;
   }
   if (attached()) {
@@ -36,6 +39,37 @@ void Tracker::attach_tree(const char* directory) {
   role_ = Role::executed;
   // A Python that can't be followed is a program like any other.
   is_program_ = python_.find() != nullptr;
+}
+
+const char* Tracker::move_to_tree(const char* directory) {
+  if (role_ == Role::top && attached()) {
+    return "This process is profiled by itself already. Start it without fil-profile, but with the preload variables.";
+  }
+  if (!python_.found()) {
+    if (const char* problem = python_.find()) {
+      return problem;
+    }
+  }
+  if (is_program_) {
+    return "Fil can't follow the call stacks of this Python: it differs from the releases on python.org.";
+  }
+  const ExclusiveGuard guard(exclusive_, Gil::not_held);
+  leave_tree_for_good();
+  role_ = role_ == Role::top ? Role::executed : role_;
+  joined_.store(0, std::memory_order_relaxed);
+  refused_session_ = 0;
+  if (view_.base != nullptr) {
+    const segment::View before = view_;
+    // As in a forked child: whoever joins next makes another.
+    view_ = segment::View{nullptr};
+    ledger_ = Ledger();
+    system::unreserve(before.base, segment::bytes_at_scale(before.scale));
+  }
+  link_.stand_by();
+  if (strcmp(directory, environment::standing_by) == 0 || link_.attach(directory)) {
+    return nullptr;
+  }
+  return "The directory of the profile is not there, not this user's, or of another version of Fil.";
 }
 
 bool Tracker::joins_with(const Nesting& nesting, Caller caller, std::uint32_t session, const void* block) {

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../shared/environment.hpp"
 #include "errno_kept.hpp"
 #include "system.hpp"
 
@@ -75,6 +76,11 @@ bool TreeLink::attach(const char* directory) {
     attached_ = true;
   }
   return mapped;
+}
+
+void TreeLink::stand_by() {
+  suspend();
+  strcpy(directory_, environment::standing_by);
 }
 
 void TreeLink::suspend() {

@@ -23,8 +23,11 @@ class TreeLink {
   /// another version of Fil.
   bool attach(const char* directory);
   bool attached() const { return attached_; }
-  /// Also of a tree that is left for a while: what the process starts meanwhile is a member.
+  /// Also of a tree that is left for a while: what the process starts meanwhile is a member. Of a process that stands
+  /// by environment::standing_by, so that what it starts does too.
   const char* directory() const { return directory_; }
+  /// From now on the process is in no tree, and ready to be attached to one.
+  void stand_by();
 
   /// Makes a segment for this process. Its base is null if there is no room for it: the tree is told.
   segment::View open_segment(tree::Origin origin, bool has_stacks);

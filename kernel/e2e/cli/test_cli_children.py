@@ -308,7 +308,14 @@ for pid in children: os.waitpid(pid, 0)
         assert launcher.returncode == 0
 
 
-def test_a_program_that_cannot_be_tracked_is_listed_with_its_high_water_mark(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [
+        "subprocess.run(['./static'], check=True)",
+        "thread = threading.Thread(target=subprocess.run, args=(['./static'],)); thread.start(); thread.join()",
+    ],
+)
+def test_a_program_that_cannot_be_tracked_is_listed_with_its_high_water_mark(tmp_path: Path, start: str) -> None:
     source = write(
         tmp_path,
         "static.c",
@@ -316,7 +323,7 @@ def test_a_program_that_cannot_be_tracked_is_listed_with_its_high_water_mark(tmp
         "int main(void) { char *m = malloc(20000000); memset(m, 1, 20000000); sleep(2); return m[5] - 1; }\n",
     )
     subprocess.run(["cc", "-static", "-o", str(tmp_path / "static"), str(source)], check=True)
-    write(tmp_path, "parent.py", "import subprocess\nsubprocess.run(['./static'], check=True)\n")
+    write(tmp_path, "parent.py", f"import subprocess, threading\n{start}\n")
     done = profiled(["parent.py"], tmp_path)
     assert done.behaviour == (0, b"", b"")
     (untracked,) = only_report(tmp_path)["processes"]["untracked"]

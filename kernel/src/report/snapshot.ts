@@ -3,8 +3,8 @@
  */
 import type { Snapshot as AddonSnapshot } from '../../../native/addon/index.js';
 
-/** What a row of the code columns stands for; `process` where several processes' snapshots were joined. */
-export type CodeKind = AddonSnapshot['codes']['kind'][number] | 'process';
+/** What a row of the code columns stands for; `process` and `task` where snapshots of several were joined. */
+export type CodeKind = AddonSnapshot['codes']['kind'][number] | 'process' | 'task';
 
 type Columns = Pick<
   AddonSnapshot,

@@ -36,22 +36,29 @@ export function processChoice(report: Report, choose: (node: ProcessNode | null)
 
 /** All processes with their own peaks, folded up. Nothing where there was one only. */
 export function processTable(report: Report): HTMLElement[] {
-  const { processes } = report;
-  const statement = processesStatement(report);
-  if (processes === undefined || statement === null) {
+  const { processes, cluster } = report;
+  if (processes === undefined) {
     return [];
   }
+  const statement = processesStatement(report);
+  const isCluster = cluster !== undefined;
   const header = [
     say('process'),
-    say('at the peak of all'),
+    ...(isCluster ? [] : [say('at the peak of all')]),
     say('its own peak'),
-    say('changed of its parent’s'),
+    ...(isCluster ? [] : [say('changed of its parent’s')]),
     say('ran'),
   ];
   const table = element(
     'table',
     {},
-    element('caption', { class: 'fil-spoken' }, say('Processes by the memory that they held at the peak of all')),
+    element(
+      'caption',
+      { class: 'fil-spoken' },
+      isCluster
+        ? say('Processes by the memory that they held at their own peaks')
+        : say('Processes by the memory that they held at the peak of all'),
+    ),
     element(
       'thead',
       {},
@@ -60,7 +67,7 @@ export function processTable(report: Report): HTMLElement[] {
     element(
       'tbody',
       {},
-      ...processes.tracked.slice(0, MOST_ROWS).map((process) => row(process)),
+      ...processes.tracked.slice(0, MOST_ROWS).map((process) => row(process, isCluster)),
       ...untrackedRows(processes),
     ),
   );
@@ -69,26 +76,18 @@ export function processTable(report: Report): HTMLElement[] {
       'details',
       { class: 'fil-figures fil-processes' },
       element('summary', {}, say('Processes')),
-      element('p', { class: 'fil-pruned' }, statement),
+      ...(statement === null ? [] : [element('p', { class: 'fil-pruned' }, statement)]),
       element('div', { class: 'fil-lines' }, table),
     ),
   ];
 }
 
-function row({
-  name,
-  pid,
-  command,
-  jointBytes,
-  peakBytes,
-  copiedBytes,
-  beganSeconds,
-  endedSeconds,
-}: TrackedProcess): HTMLElement {
+function row(process: TrackedProcess, isCluster: boolean): HTMLElement {
+  const { name, pid, command, jointBytes, peakBytes, copiedBytes, beganSeconds, endedSeconds } = process;
   const cells = [
-    formatBytes(jointBytes),
+    ...(isCluster ? [] : [formatBytes(jointBytes)]),
     formatBytes(peakBytes),
-    copiedBytes === null ? '' : formatBytes(copiedBytes),
+    ...(isCluster ? [] : [copiedBytes === null ? '' : formatBytes(copiedBytes)]),
     endedSeconds === null
       ? say('from %1', formatSeconds(beganSeconds))
       : say('%1 to %2', formatSeconds(beganSeconds), formatSeconds(endedSeconds)),

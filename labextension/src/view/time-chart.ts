@@ -5,6 +5,7 @@ import type { Report } from '../../../schema/report.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
+import { type Area, areasInWords, areasLegend, areasOf, drawAreas } from './process-areas.js';
 import { shape } from './svg.js';
 
 const HEIGHT = 190;
@@ -22,12 +23,8 @@ interface Moment {
  * and ends with what was kept.
  */
 export function moments(report: Report): { readonly all: readonly Moment[]; readonly peak: Moment | null } {
-  const { timeline, durationSeconds, peakBytes, retainedBytes } = report;
-  const samples = timeline.seconds.map((seconds, row): Moment => ({
-    // The last one may be taken a moment after the end.
-    seconds: Math.min(seconds, durationSeconds),
-    bytes: timeline.bytes[row] ?? 0,
-  }));
+  const { timeline, durationSeconds, peakBytes, retainedBytes, cluster } = report;
+  const samples = sampledSeconds(report).map((seconds, row): Moment => ({ seconds, bytes: timeline.bytes[row] ?? 0 }));
   let highest: Moment | undefined;
   for (const sample of samples) {
     highest = highest === undefined || sample.bytes > highest.bytes ? sample : highest;
@@ -35,7 +32,8 @@ export function moments(report: Report): { readonly all: readonly Moment[]; read
   if (highest === undefined) {
     return { all: [], peak: null };
   }
-  const peak: Moment = { seconds: highest.seconds, bytes: peakBytes };
+  // The workers of a cluster have their peaks at different moments.
+  const peak: Moment = cluster === undefined ? { seconds: highest.seconds, bytes: peakBytes } : highest;
   const all = samples.map((sample) => (sample === highest ? peak : sample));
   if ((all[0]?.seconds ?? 0) > 0) {
     all.unshift({ seconds: 0, bytes: 0 });
@@ -44,12 +42,19 @@ export function moments(report: Report): { readonly all: readonly Moment[]; read
   return { all, peak };
 }
 
+/** When the samples were taken; the last ones may be a moment after the end. */
+function sampledSeconds({ timeline, durationSeconds }: Report): number[] {
+  return timeline.seconds.map((seconds) => Math.min(seconds, durationSeconds));
+}
+
 /** Draws itself once its element has a width, and anew when the width changes. */
 export class TimeChart {
   readonly element = element('div', { class: 'fil-time' });
   readonly #report: Report;
   /** The report that it is compared with. */
   readonly #before: Report | null;
+  /** By processes, if there were several. */
+  readonly #areas: readonly Area[];
   readonly #observer: ResizeObserver;
   readonly #readout = element('div', { class: 'fil-time-readout fil-soft' });
   readonly #canvas = element('div');
@@ -58,7 +63,8 @@ export class TimeChart {
   constructor(report: Report, before: Report | null) {
     this.#report = report;
     this.#before = before;
-    this.element.append(this.#canvas, this.#readout);
+    this.#areas = areasOf(report);
+    this.element.append(this.#canvas, this.#readout, ...areasLegend(this.#areas));
     this.#observer = new ResizeObserver(() => {
       this.fit();
     });
@@ -109,7 +115,7 @@ export class TimeChart {
     const end = x(all.at(-1)?.seconds ?? 0).toFixed(1);
     svg.append(
       shape('path', { class: 'fil-area', d: `M${x(0)} ${y(0)}L${through(all)}L${end} ${y(0)}Z` }),
-      ...stacked(this.#report, x, y),
+      ...drawAreas(this.#areas, sampledSeconds(this.#report).map(x), y),
       shape('path', { class: 'fil-curve', d: `M${through(all)}` }),
       ...(earlier.peak === null ? [] : [shape('path', { class: 'fil-curve-before', d: `M${through(earlier.all)}` })]),
       shape('circle', { class: 'fil-peak', cx: x(peak.seconds), cy: y(peak.bytes), r: 4 }),
@@ -132,7 +138,7 @@ export class TimeChart {
       cursor.setAttribute('x1', String(x(moment.seconds)));
       cursor.setAttribute('x2', String(x(moment.seconds)));
       cursor.setAttribute('visibility', 'visible');
-      this.#readout.textContent = say('%1 after %2', formatBytes(moment.bytes), formatSeconds(moment.seconds));
+      this.#readout.textContent = this.#momentInWords(moment);
     });
     svg.addEventListener('pointerleave', () => {
       cursor.setAttribute('visibility', 'hidden');
@@ -150,44 +156,15 @@ export class TimeChart {
     );
   }
 
+  #momentInWords({ seconds, bytes }: Moment): string {
+    const total = say('%1 after %2', formatBytes(bytes), formatSeconds(seconds));
+    const parts = areasInWords(this.#areas, sampledSeconds(this.#report).indexOf(seconds));
+    return parts === '' ? total : `${total} (${parts})`;
+  }
+
   #inWords(peak: Moment): string {
     return say('peak %1 at %2', formatBytes(peak.bytes), formatSeconds(peak.seconds));
   }
-}
-
-/** Processes that have an area of their own; the others share one. */
-const MOST_AREAS = 5;
-
-/** What each process held, one upon the other; those that held most are the lowest. Nothing where there was one process. */
-function stacked(report: Report, x: (seconds: number) => number, y: (bytes: number) => number): SVGElement[] {
-  const { seconds } = report.timeline;
-  const all = (report.processes?.tracked ?? [])
-    .filter(({ timeline }) => timeline.length === seconds.length && seconds.length > 1)
-    .map(({ name, pid, timeline }) => ({ name: `${name}, pid ${pid}`, timeline, most: Math.max(...timeline) }))
-    .sort((a, b) => b.most - a.most);
-  if (all.length < 2) {
-    return [];
-  }
-  const own = all.slice(0, MOST_AREAS);
-  const rest = all.slice(MOST_AREAS);
-  const series = own.map(({ name, timeline }) => ({ name, timeline: [...timeline] }));
-  if (rest.length > 0) {
-    const sum = seconds.map((_, row) => rest.reduce((bytes, { timeline }) => bytes + (timeline[row] ?? 0), 0));
-    series.push({ name: say('%1 others', rest.length), timeline: sum });
-  }
-  const below = seconds.map(() => 0);
-  return series.map(({ name, timeline }, nth) => {
-    const lower = seconds.map((moment, row) => `${x(moment).toFixed(1)} ${y(below[row] ?? 0).toFixed(1)}`).reverse();
-    timeline.forEach((bytes, row) => {
-      below[row] = (below[row] ?? 0) + bytes;
-    });
-    const upper = seconds.map((moment, row) => `${x(moment).toFixed(1)} ${y(below[row] ?? 0).toFixed(1)}`);
-    const area = shape('path', { class: `fil-stack fil-stack-${nth + 1}`, d: `M${[...upper, ...lower].join('L')}Z` });
-    const title = shape('title', {});
-    title.textContent = name;
-    area.append(title);
-    return area;
-  });
 }
 
 function nearest(all: readonly Moment[], seconds: number): Moment {
