@@ -46,7 +46,8 @@ def next_news(kernel: Kernel, kind: str, **wanted: Any) -> dict[str, Any]:
         if message["msg_type"] == "comm_msg":
             assert message["content"]["comm_id"] == SAMPLED_CELLS
             data: dict[str, Any] = message["content"]["data"]
-            if data["kind"] == kind and wanted.items() <= data.items():
+            # A page that comes, as each test's does, is told again what was before.
+            if data["kind"] == kind and wanted.items() <= data.items() and not data.get("isRepeated"):
                 return data
     raise AssertionError(f"the comm told nothing of the kind {kind}")
 
@@ -54,7 +55,7 @@ def next_news(kernel: Kernel, kind: str, **wanted: Any) -> dict[str, Any]:
 def sampled(kernel: Kernel, result: Result) -> dict[str, Any]:
     """What the comm tells about a cell: soon after its end, or before."""
     for content in result.contents("comm_msg"):
-        if content["data"]["kind"] == "cell":
+        if content["data"]["kind"] == "cell" and not content["data"]["isRepeated"]:
             return content["data"]
     return next_news(kernel, "cell")
 
@@ -165,9 +166,9 @@ def test_errors_results_and_await_are_those_of_the_cell(sampling: Kernel) -> Non
     assert report_of(sampling, result).peak > 30_000_000
     result = run(sampling, "this is no Python")
     assert result.reply["ename"] == "SyntaxError"
-    assert report_of(sampling, run(sampling, "get_ipython().run_cell('inner = 5')\nlen(data)")).data["outcome"] == {
-        "kind": "completed"
-    }
+    assert report_of(sampling, run(sampling, "get_ipython().run_cell('inner = bytearray(5_000_000)')\nlen(data)")).data[
+        "outcome"
+    ] == {"kind": "completed"}
 
 
 def test_an_interrupt_ends_the_cell_and_is_told(sampling: Kernel) -> None:
