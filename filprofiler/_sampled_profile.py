@@ -16,8 +16,8 @@ one_at_a_time = threading.Lock()
 WAIT_SECONDS = 1.0
 """A cell waits no longer for the figures of the one before to be read, which takes a millisecond: or they are lost."""
 
-BURST = 20
-MESSAGES_PER_SECOND = 10
+BURST = 8
+MESSAGES_PER_SECOND = 4
 """Cells that left nothing to read are told together, if there are more than so many: a message costs 0.1 ms."""
 
 MOST_WAITING = 500
