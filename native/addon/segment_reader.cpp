@@ -60,6 +60,48 @@ void check_caller(std::uint32_t site, std::uint32_t caller) {
   fail(call);
 }
 
+/// Reads a file's bytes `from`..`to` to the same place of a copy that begins at `base`. How many there were.
+std::size_t read_part(int descriptor, std::byte* base, std::size_t from, std::size_t to) {
+  std::size_t at = from;
+  while (at < to) {
+    const ssize_t count = pread(descriptor, base + at, to - at, static_cast<off_t>(at));
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      fail("read");
+    }
+    if (count == 0) {
+      break;
+    }
+    at += static_cast<std::size_t>(count);
+  }
+  return at - from;
+}
+
+/// Reads the same of a whole file, but for its holes: nearly all of a segment was never written, and a copy of zeros
+/// would take as much memory as a copy of figures, in the container of the program that is profiled. False if the file
+/// ended before.
+bool read_written_parts(int descriptor, std::byte* base, std::size_t bytes) {
+  std::size_t at = 0;
+  while (at < bytes) {
+    const off_t data = lseek(descriptor, static_cast<off_t>(at), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) {
+      // Nothing but a hole from here on.
+      return true;
+    }
+    const off_t hole = data < 0 ? -1 : lseek(descriptor, data, SEEK_HOLE);
+    // A file system that can't tell has no holes.
+    const std::size_t from = data < 0 ? at : std::min(static_cast<std::size_t>(data), bytes);
+    const std::size_t to = hole <= data ? bytes : std::min(static_cast<std::size_t>(hole), bytes);
+    if (read_part(descriptor, base, from, to) < to - from) {
+      return false;
+    }
+    at = to;
+  }
+  return true;
+}
+
 }  // namespace
 
 SegmentReader::SegmentReader() : SegmentReader(memfd_create("filprofiler", MFD_CLOEXEC | MFD_ALLOW_SEALING)) {}
@@ -148,20 +190,7 @@ void SegmentReader::copy_file(const std::string& path) {
       fail("mmap");
     }
     view_ = segment::View{static_cast<std::byte*>(base)};
-    std::size_t got = 0;
-    while (got < segment::total_bytes) {
-      const ssize_t count = read(descriptor_, view_.base + got, segment::total_bytes - got);
-      if (count < 0 && errno == EINTR) {
-        continue;
-      }
-      if (count < 0) {
-        fail("read");
-      }
-      if (count == 0) {
-        break;
-      }
-      got += static_cast<std::size_t>(count);
-    }
+    const std::size_t got = read_part(descriptor_, view_.base, 0, sizeof(segment::Header));
     // In this order: another version may have another size.
     const segment::Header& found = view_.header();
     if (got < sizeof(segment::Header) || found.magic != segment::magic) {
@@ -171,7 +200,8 @@ void SegmentReader::copy_file(const std::string& path) {
       throw std::runtime_error("another version of Fil has written it (layout " + std::to_string(found.layout_version) +
                                "; this one reads layout " + std::to_string(segment::layout_version) + ")");
     }
-    if (status.st_size != static_cast<off_t>(segment::total_bytes) || got < segment::total_bytes) {
+    if (status.st_size != static_cast<off_t>(segment::total_bytes) ||
+        !read_written_parts(descriptor_, view_.base, segment::total_bytes)) {
       throw std::runtime_error("it has " + std::to_string(status.st_size) + " bytes instead of " +
                                std::to_string(segment::total_bytes) + ": it was cut off, or something was added");
     }

@@ -108,6 +108,8 @@ TEST(AvailableMemoryTest, KnowsHowLongEverythingStoodStill) {
 }
 
 TEST(HeadroomTest, IsAHundredMegabytesOrTwoPercentButNoMoreThanATenthOfSmallLimits) {
+  EXPECT_EQ(default_headroom(60'000'000), 10'000'000);
+  EXPECT_EQ(default_headroom(180'000'000), 30'000'000);
   EXPECT_EQ(default_headroom(200'000'000), 30'000'000);
   EXPECT_EQ(default_headroom(500'000'000), 50'000'000);
   EXPECT_EQ(default_headroom(2'000'000'000), 100'000'000);

@@ -211,3 +211,9 @@ FIL_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attribute
   return is_off(session) ? real.pthread_create(thread, attributes, start, argument)
                          : fil::create_thread(session, thread, attributes, start, argument);
 }
+
+FIL_EXPORT int thrd_create(thrd_t* thread, thrd_start_t start, void* argument) {
+  const std::uint32_t session = fil::session_now();
+  return is_off(session) ? real.thrd_create(thread, start, argument)
+                         : fil::create_thread(session, thread, start, argument);
+}

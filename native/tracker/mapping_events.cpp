@@ -3,16 +3,6 @@
 #include "checks/checks.hpp"
 
 namespace fil {
-namespace {
-
-/// A mapping that has moved, or was not unmapped after all.
-Range range_of(const void* address, std::size_t bytes, SiteId site, const Mappings::Before& before) {
-  const auto start = reinterpret_cast<std::uintptr_t>(address);
-  const Counting counting = before.counting == Counting::counted_elsewhere ? Counting::whole : before.counting;
-  return Range{start, start + bytes, 0, site, counting, before.is_file, before.object, before.offset};
-}
-
-}  // namespace
 
 template <class Action>
 void Tracker::in_session(std::uint32_t session, Action action) {
@@ -76,19 +66,41 @@ Mappings::Before Tracker::mapping_at(const Nesting&, std::uint32_t session, cons
 }
 
 void Tracker::remapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes,
-                       Mappings::Before before) {
+                       const Mappings::Before& before) {
   in_session(session, [&](const ExclusiveGuard& guard, const Thread& thread) {
-    const SiteId site = tree_.moved_mapping_site(guard, site_of(guard, thread), before.site);
-    enter_mapping(guard, range_of(address, bytes, site, before));
+    Mappings::Before now = before;
+    now.start = reinterpret_cast<std::uintptr_t>(address);
+    now.bytes = bytes;
+    now.site = tree_.moved_mapping_site(guard, site_of(guard, thread), before.site);
+    now.has_more = false;
+    mappings_.take_back(guard, now, [&](const Range& range) { enter_mapping(guard, range); });
   });
 }
 
-void Tracker::not_unmapped(const Nesting&, std::uint32_t session, Mappings::Before before) {
-  if (!before.known()) {
+void Tracker::settle(const Nesting&, std::uint32_t session, const Mappings::Before& before, Unmapping unmapping) {
+  if (!before.known() || (unmapping == Unmapping::done && !before.has_more)) {
     return;
   }
   in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
-    enter_mapping(guard, range_of(reinterpret_cast<const void*>(before.start), before.bytes, before.site, before));
+    if (unmapping == Unmapping::done) {
+      mappings_.forget_set_aside(guard, before);
+      return;
+    }
+    mappings_.take_back(guard, before, [&](Range range) {
+      if (unmapping == Unmapping::only_of_pages) {
+        range.counting = Counting::resident;
+      }
+      enter_mapping(guard, range);
+    });
+    if (before.is_incomplete) {
+      tree_.degrade(segment::Degradation::tracker_memory_exhausted);
+    }
+  });
+}
+
+void Tracker::forget_if_unmapped(const Nesting&, std::uint32_t session, const void* address, std::size_t bytes) {
+  in_session(session, [&](const ExclusiveGuard& guard, const Thread&) {
+    mappings_.forget_if_unmapped(guard, ledger_, reinterpret_cast<std::uintptr_t>(address), bytes);
   });
 }
 

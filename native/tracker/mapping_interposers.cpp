@@ -40,9 +40,11 @@ inline void* map(std::uint32_t session, void* address, const MapCall& call, Forw
     tracker.about_to_be_replaced(nesting, session, address, whole_pages(call.length));
   }
   void* mapped = forward();
-  if (replaces && (mapped != MAP_FAILED || !system::is_mapped(address))) {
+  if (replaces && mapped != MAP_FAILED) {
     // Whatever stood there is gone, also if the new mapping does not count.
     tracker.replaced(nesting, session, address, whole_pages(call.length));
+  } else if (replaces) {
+    tracker.forget_if_unmapped(nesting, session, address, whole_pages(call.length));
   }
   if (mapped == MAP_FAILED && errno == ENOMEM) [[unlikely]] {
     tracker.failed(nesting, Caller::anyone, session, call.length, false);
@@ -64,26 +66,34 @@ void* remap(std::uint32_t session, void* address, std::size_t old_length, std::s
   const Mappings::Before before = old_length == 0
                                       ? tracker.mapping_at(nesting, session, address)
                                       : tracker.unmapped(nesting, session, address, whole_pages(old_length));
+  const bool replaces = (flags & MREMAP_FIXED) != 0 && begins_a_page(target);
+  if (replaces) {
+    tracker.about_to_be_replaced(nesting, session, target, whole_pages(length));
+  }
   void* moved = real.mremap(address, old_length, length, flags, target);
-  if ((flags & MREMAP_FIXED) != 0 && moved != MAP_FAILED) {
+  const bool is_refused = moved == MAP_FAILED;
+  if (old_length != 0) {
+    const Unmapping pages_only = (flags & mremap_dontunmap) != 0 ? Unmapping::only_of_pages : Unmapping::done;
+    tracker.settle(nesting, session, before, is_refused ? Unmapping::refused : pages_only);
+  }
+  if (replaces && !is_refused) {
     tracker.replaced(nesting, session, moved, whole_pages(length));
-  }
-  if (!before.known()) {
-    return moved;
-  }
-  if (moved == MAP_FAILED) {
-    if (old_length != 0) {
-      tracker.not_unmapped(nesting, session, before);
+  } else if (replaces) {
+    // The kernel makes room first: in the target's place, and of what shrinks.
+    tracker.forget_if_unmapped(nesting, session, target, whole_pages(length));
+    if (length < old_length) {
+      tracker.forget_if_unmapped(nesting, session, static_cast<std::byte*>(address) + whole_pages(length),
+                                 whole_pages(old_length) - whole_pages(length));
     }
-    return moved;
   }
-  if ((flags & mremap_dontunmap) != 0) {
-    Mappings::Before left = before;
-    left.counting = Counting::resident;
-    tracker.not_unmapped(nesting, session, left);
+  if (before.known() && !is_refused) {
+    tracker.remapped(nesting, session, moved, length, before);
   }
-  tracker.remapped(nesting, session, moved, length, before);
   return moved;
+}
+
+Unmapping unmapping(bool is_done) {
+  return is_done ? Unmapping::done : Unmapping::refused;
 }
 
 bool gives_pages_back(int advice) {
@@ -127,10 +137,8 @@ FIL_EXPORT int munmap(void* address, size_t length) {
       before = fil::tracker.unmapped(nesting, session, address, fil::whole_pages(length));
     }
     const int result = real.munmap(address, length);
-    if (result != 0) {
-      // It would have cut a mapping in two, and there are as many as a process may have.
-      fil::tracker.not_unmapped(nesting, session, before);
-    }
+    // Refused where it would have cut a mapping in two, and there are as many as a process may have.
+    fil::tracker.settle(nesting, session, before, fil::unmapping(result == 0));
     return result;
   }
   return real.munmap(address, length);
@@ -201,9 +209,7 @@ FIL_EXPORT int shmdt(const void* address) {
         before = fil::tracker.unmapped(nesting, session, address, before.bytes);
       }
       const int result = real.shmdt(address);
-      if (result != 0) {
-        fil::tracker.not_unmapped(nesting, session, before);
-      }
+      fil::tracker.settle(nesting, session, before, fil::unmapping(result == 0));
       return result;
     }
   }
@@ -218,10 +224,13 @@ FIL_EXPORT int brk(void* address) {
   const fil::Nesting nesting;
   auto* before = static_cast<std::byte*>(real.sbrk(0));
   auto* after = static_cast<std::byte*>(address);
+  fil::Mappings::Before gone;
   if (nesting.is_outermost() && after < before) {
-    fil::tracker.unmapped(nesting, session, after, static_cast<std::size_t>(before - after));
+    gone = fil::tracker.unmapped(nesting, session, after, static_cast<std::size_t>(before - after));
   }
   const int result = real.brk(address);
+  // Below the heap's beginning the kernel refuses, and the C library says 0 all the same.
+  fil::tracker.settle(nesting, session, gone, fil::unmapping(real.sbrk(0) == address));
   if (nesting.is_outermost() && result == 0) {
     fil::break_moved(nesting, session, before, after);
   }
@@ -234,11 +243,13 @@ FIL_EXPORT void* sbrk(intptr_t increment) {
     return real.sbrk(increment);
   }
   const fil::Nesting nesting;
+  fil::Mappings::Before gone;
+  const auto* wanted = static_cast<std::byte*>(real.sbrk(0)) + increment;
   if (nesting.is_outermost() && increment < 0) {
-    const auto* end = static_cast<std::byte*>(real.sbrk(0));
-    fil::tracker.unmapped(nesting, session, end + increment, static_cast<std::size_t>(-increment));
+    gone = fil::tracker.unmapped(nesting, session, wanted, static_cast<std::size_t>(-increment));
   }
   void* before = real.sbrk(increment);
+  fil::tracker.settle(nesting, session, gone, fil::unmapping(real.sbrk(0) == wanted));
   if (nesting.is_outermost() && before != MAP_FAILED && increment > 0) {
     auto* start = static_cast<std::byte*>(before);
     fil::break_moved(nesting, session, start, start + increment);

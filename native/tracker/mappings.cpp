@@ -36,7 +36,16 @@ void Mappings::begin_to_measure(const ExclusiveGuard& guard, Ledger& ledger, Ran
   measure(guard, ledger, range);
 }
 
+/// A mapping that was not unmapped after all, or has moved.
+Range Mappings::restored(const Range& range) {
+  Range again = range;
+  again.counting = range.counting == Counting::counted_elsewhere ? Counting::whole : range.counting;
+  return again;
+}
+
 bool Mappings::map(const ExclusiveGuard& guard, Ledger& ledger, Range range) {
+  // Where it fails, what is to be set aside one day may have no place: that is said when it comes to pass.
+  set_aside_.prepare(guard);
   forget(guard, ledger, range.start, range.end - range.start, nullptr);
   if (range.object == 0) {
     return map_part(guard, ledger, range);
@@ -113,9 +122,29 @@ void Mappings::count_instead_of(const ExclusiveGuard& guard, Ledger& ledger, con
   }
 }
 
+void Mappings::note_before(const ExclusiveGuard& guard, const Range& gone, Before& before) {
+  if (!before.known()) {
+    before.site = gone.site;
+    before.counting = gone.counting;
+    before.start = gone.start;
+    before.bytes = gone.end - gone.start;
+    before.is_file = gone.is_file;
+    before.object = gone.object;
+    before.offset = gone.offset;
+    return;
+  }
+  before.has_more = true;
+  // A call that is under way elsewhere has unmapped what stood there: this range was mapped later.
+  set_aside_.remove(guard, gone.start, gone.end - gone.start, [](const Range&) {});
+  before.is_incomplete |= !set_aside_.insert(guard, gone);
+}
+
 /// Removes ranges. Each that counted shared memory leaves it to another, if there is one.
 void Mappings::forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes,
-                      Before* first) {
+                      Before* before) {
+  if (start + bytes <= start) {
+    return;
+  }
   constexpr std::size_t most_pieces = 16;
   Range shared[most_pieces];
   std::size_t pieces = 0;
@@ -138,9 +167,8 @@ void Mappings::forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_
       shared[i].end = to;
     }
     ranges_.remove(guard, start, part, [&](const Range& gone) {
-      if (first != nullptr && !first->known()) {
-        *first =
-            Before{gone.site, gone.counting, gone.start, gone.end - gone.start, gone.is_file, gone.object, gone.offset};
+      if (before != nullptr) {
+        note_before(guard, gone, *before);
       }
       ledger.release_mapped(guard, gone.site, gone.counted);
     });
@@ -159,8 +187,28 @@ void Mappings::forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_
 Mappings::Before Mappings::unmap(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
   measure_part(guard, ledger, start, bytes);
   Before before;
+  before.asked_end = start + bytes;
   forget(guard, ledger, start, bytes, &before);
   return before;
+}
+
+void Mappings::forget_set_aside(const ExclusiveGuard& guard, const Before& before) {
+  set_aside_.remove(guard, before.start, before.asked_end - before.start, [](const Range&) {});
+}
+
+void Mappings::forget_if_unmapped(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start,
+                                  std::size_t bytes) {
+  const std::uintptr_t end = start + bytes;
+  for (const Range* range = ranges_.next(guard, start); start < end && range != nullptr && range->start < end;
+       range = ranges_.next(guard, start)) {
+    const std::uintptr_t from = range->start > start ? range->start : start;
+    const std::uintptr_t to = range->end < end ? range->end : end;
+    // The kernel unmaps all of what it was asked to, or nothing.
+    if (!system::is_mapped(reinterpret_cast<const void*>(from))) {
+      forget(guard, ledger, from, to - from, nullptr);
+    }
+    start = to;
+  }
 }
 
 void Mappings::replaced(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
@@ -168,15 +216,14 @@ void Mappings::replaced(const ExclusiveGuard& guard, Ledger& ledger, std::uintpt
 }
 
 Mappings::Before Mappings::at(const ExclusiveGuard& guard, std::uintptr_t address) {
-  const Range* range = ranges_.find(guard, address);
-  return range == nullptr ? Before{}
-                          : Before{range->site,
-                                   range->counting,
-                                   address,
-                                   range->end - address,
-                                   range->is_file,
-                                   range->object,
-                                   range->offset + (address - range->start)};
+  Before there;
+  if (const Range* range = ranges_.find(guard, address); range != nullptr) {
+    Range part = *range;
+    part.start = address;
+    part.offset += address - range->start;
+    note_before(guard, part, there);
+  }
+  return there;
 }
 
 void Mappings::made_accessible(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes) {
@@ -240,6 +287,7 @@ void Mappings::measure_part(const ExclusiveGuard& guard, Ledger& ledger, std::ui
 
 void Mappings::clear(const ExclusiveGuard& guard) {
   ranges_.clear(guard);
+  set_aside_.clear(guard);
   measured_ranges_ = 0;
   twins_ = 0;
   next_measuring_nanoseconds_ = 0;

@@ -14,7 +14,7 @@ namespace fil {
 
 class Mappings {
  public:
-  /// What stood in a place before it was unmapped; `site` is the root if nothing was known there.
+  /// What stood in a place before it was unmapped, the first mapping there; `site` is the root if nothing was known.
   struct Before {
     SiteId site = SiteId::root;
     Counting counting = Counting::whole;
@@ -24,6 +24,12 @@ class Mappings {
     bool is_file = false;
     SharedObject object = 0;
     std::uint64_t offset = 0;
+    /// Where what was asked for ends, and whether other mappings had a part of it as well: these are set aside until it
+    /// is known whether the kernel does it.
+    std::uintptr_t asked_end = 0;
+    bool has_more = false;
+    /// There was no room to set all aside.
+    bool is_incomplete = false;
 
     bool known() const { return site != SiteId::root; }
   };
@@ -34,8 +40,18 @@ class Mappings {
   /// it does not count. Of shared memory that is mapped already only what is not mapped yet counts.
   bool map(const ExclusiveGuard& guard, Ledger& ledger, Range range);
 
-  /// Before the memory is given back. Returns the first mapping that had a part of it.
+  /// Before the memory is given back. Returns what take_back() needs.
   Before unmap(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
+
+  /// After the kernel has refused that: calls `enter(Range)` for each mapping that unmap() has removed.
+  template <class Enter>
+  void take_back(const ExclusiveGuard& guard, const Before& before, Enter enter);
+
+  /// After it has done so.
+  void forget_set_aside(const ExclusiveGuard& guard, const Before& before);
+
+  /// After the kernel has refused something, but perhaps only once it had unmapped what stood there.
+  void forget_if_unmapped(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
 
   /// After the kernel has put another mapping in its place. Before that, what was touched is to be measured.
   void replaced(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
@@ -76,6 +92,7 @@ class Mappings {
   template <class Visit>
   void each_reservation(const ExclusiveGuard& guard, Visit visit) const {
     ranges_.each_reservation(guard, visit);
+    set_aside_.each_reservation(guard, visit);
   }
 
   void clear(const ExclusiveGuard& guard);
@@ -86,14 +103,32 @@ class Mappings {
   void begin_to_measure(const ExclusiveGuard& guard, Ledger& ledger, Range& range);
   bool map_part(const ExclusiveGuard& guard, Ledger& ledger, Range range);
   void count_instead_of(const ExclusiveGuard& guard, Ledger& ledger, const Range& gone);
-  void forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes, Before* first);
+  void forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes, Before* before);
+  void note_before(const ExclusiveGuard& guard, const Range& gone, Before& before);
+  static Range restored(const Range& range);
 
   RangeMap ranges_;
+  /// What calls that are under way unmap, but for the first mapping of each, which the caller has.
+  RangeMap set_aside_;
   /// How many of them count as `resident`; pieces of one included, so it can only be too high by pieces that are gone.
   std::size_t measured_ranges_ = 0;
   /// Ranges that were entered as `counted_elsewhere` since there was none.
   std::size_t twins_ = 0;
   std::uint64_t next_measuring_nanoseconds_ = 0;
 };
+
+template <class Enter>
+void Mappings::take_back(const ExclusiveGuard& guard, const Before& before, Enter enter) {
+  if (!before.known()) {
+    return;
+  }
+  enter(restored(Range{before.start, before.start + before.bytes, 0, before.site, before.counting, before.is_file,
+                       before.object, before.offset}));
+  if (before.has_more) {
+    pass(Mark::several_mappings_restored);
+    set_aside_.remove(guard, before.start, before.asked_end - before.start,
+                      [&](const Range& range) { enter(restored(range)); });
+  }
+}
 
 }  // namespace fil

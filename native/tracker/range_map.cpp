@@ -27,21 +27,30 @@ std::size_t RangeMap::first_after(std::uintptr_t address) const {
   return low;
 }
 
+bool RangeMap::grow() {
+  const std::size_t larger = capacity_ == 0 ? first_capacity : 2 * capacity_;
+  auto* moved = larger <= max_capacity && !fails(Failpoint::ranges_full)
+                    ? static_cast<Range*>(system::reserve(larger * sizeof(Range)))
+                    : nullptr;
+  if (moved == nullptr) {
+    return false;
+  }
+  if (ranges_ != nullptr) {
+    memcpy(moved, ranges_, count_ * sizeof(Range));
+    system::unreserve(ranges_, capacity_ * sizeof(Range));
+  }
+  ranges_ = moved;
+  capacity_ = larger;
+  return true;
+}
+
+bool RangeMap::prepare(const ExclusiveGuard&) {
+  return capacity_ != 0 || grow();
+}
+
 bool RangeMap::insert_at(std::size_t index, const Range& range) {
-  if (count_ == capacity_) {
-    const std::size_t larger = capacity_ == 0 ? first_capacity : 2 * capacity_;
-    auto* moved = larger <= max_capacity && !fails(Failpoint::ranges_full)
-                      ? static_cast<Range*>(system::reserve(larger * sizeof(Range)))
-                      : nullptr;
-    if (moved == nullptr) {
-      return false;
-    }
-    if (ranges_ != nullptr) {
-      memcpy(moved, ranges_, count_ * sizeof(Range));
-      system::unreserve(ranges_, capacity_ * sizeof(Range));
-    }
-    ranges_ = moved;
-    capacity_ = larger;
+  if (count_ == capacity_ && !grow()) {
+    return false;
   }
   memmove(ranges_ + index + 1, ranges_ + index, (count_ - index) * sizeof(Range));
   ranges_[index] = range;
@@ -77,6 +86,11 @@ bool RangeMap::insert(const ExclusiveGuard&, Range range) {
   const std::size_t index = first_after(range.start);
   invariant([&] { return index == count_ || range.end <= ranges_[index].start; }, "ranges don't overlap");
   return insert_at(index, range);
+}
+
+const Range* RangeMap::next(const ExclusiveGuard&, std::uintptr_t address) const {
+  const std::size_t index = first_after(address);
+  return index < count_ ? &ranges_[index] : nullptr;
 }
 
 Range* RangeMap::find(const ExclusiveGuard&, std::uintptr_t address) {

@@ -64,8 +64,15 @@ class RangeMap {
   Range* begin() { return ranges_; }
   Range* end() { return ranges_ + count_; }
 
+  /// Has room for a page of ranges from now on: where the process may have no more mappings there would be none later.
+  /// False if there is none now.
+  bool prepare(const ExclusiveGuard& guard);
+
   /// False if there is no room for it. The range must not overlap another: remove() first.
   bool insert(const ExclusiveGuard& guard, Range range);
+
+  /// The first range that ends after `address`; null if there is none.
+  const Range* next(const ExclusiveGuard& guard, std::uintptr_t address) const;
 
   /// The range that contains `address`; null if there is none.
   Range* find(const ExclusiveGuard& guard, std::uintptr_t address);
@@ -104,6 +111,7 @@ class RangeMap {
  private:
   /// Index of the first range that ends after `address`.
   std::size_t first_after(std::uintptr_t address) const;
+  bool grow();
   bool insert_at(std::size_t index, const Range& range);
   void erase_at(std::size_t index);
   bool split_at(std::uintptr_t address);
@@ -125,6 +133,10 @@ void RangeMap::each(const ExclusiveGuard&, std::uintptr_t start, std::size_t byt
 template <class Removed>
 void RangeMap::remove(const ExclusiveGuard&, std::uintptr_t start, std::size_t bytes, Removed removed) {
   const std::uintptr_t end = start + bytes;
+  if (end <= start) {
+    // Nothing, or more than there are addresses, which the kernel refuses.
+    return;
+  }
   std::size_t index = first_after(start);
   while (index < count_ && ranges_[index].start < end) {
     const Range before = ranges_[index];

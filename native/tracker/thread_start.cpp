@@ -8,15 +8,18 @@
 namespace fil {
 namespace {
 
+/// @tparam Result what the thread's function returns.
+template <class Result>
 struct Start {
-  void* (*function)(void*);
+  Result (*function)(void*);
   void* argument;
   std::uint32_t session;
   SiteId creator;
 };
 
-void* run(void* pointer) {
-  const Start start = *static_cast<Start*>(pointer);
+template <class Result>
+Result run(void* pointer) {
+  const auto start = *static_cast<Start<Result>*>(pointer);
   {
     const Nesting nesting;
     real.free(pointer);
@@ -25,24 +28,41 @@ void* run(void* pointer) {
   return start.function(start.argument);
 }
 
-}  // namespace
-
-int create_thread(std::uint32_t session, pthread_t* thread, const pthread_attr_t* attributes, void* (*function)(void*),
-                  void* argument) {
+/// @param create takes the function that the thread is to run and its argument; 0 if there is a thread then.
+template <class Result, class Create>
+int create_noting(std::uint32_t session, Result (*function)(void*), void* argument, Create create) {
   // The thread's control block is the C library's; our note is ours.
   const Nesting nesting;
-  auto* start = fails(Failpoint::thread_note) ? nullptr : static_cast<Start*>(real.malloc(sizeof(Start)));
+  using Note = Start<Result>;
+  auto* start = fails(Failpoint::thread_note) ? nullptr : static_cast<Note*>(real.malloc(sizeof(Note)));
   if (start == nullptr) {
     // Better counted at no call site than no thread at all.
     tracker.creator_lost(nesting);
-    return real.pthread_create(thread, attributes, function, argument);
+    return create(function, argument);
   }
-  *start = Start{function, argument, session, tracker.current_site(nesting, session)};
-  const int error = real.pthread_create(thread, attributes, run, start);
+  *start = Note{function, argument, session, tracker.current_site(nesting, session)};
+  const int error = create(run<Result>, start);
   if (error != 0) {
     real.free(start);
   }
   return error;
+}
+
+static_assert(thrd_success == 0);
+
+}  // namespace
+
+int create_thread(std::uint32_t session, pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
+                  void* argument) {
+  return create_noting(session, start, argument, [&](void* (*function)(void*), void* its_argument) {
+    return real.pthread_create(thread, attributes, function, its_argument);
+  });
+}
+
+int create_thread(std::uint32_t session, thrd_t* thread, int (*start)(void*), void* argument) {
+  return create_noting(session, start, argument, [&](int (*function)(void*), void* its_argument) {
+    return real.thrd_create(thread, function, its_argument);
+  });
 }
 
 }  // namespace fil

@@ -53,6 +53,9 @@ inline bool samples(std::uint32_t session) {
 /// Who vouches for the GIL: Python's own hooks run with it, the others have to ask.
 enum class Caller { python_allocator, anyone };
 
+/// What the kernel has done with what was to be unmapped: `only_of_pages` have gone, the range stays.
+enum class Unmapping { done, refused, only_of_pages };
+
 class Tracker {
  public:
   /// Takes over the segment that the parent process made, if there is one. Before main().
@@ -115,7 +118,7 @@ class Tracker {
 
   void mapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
               const Mapping& mapping);
-  /// Before the range is given back, as with blocks. Returns what the first part of it was.
+  /// Before the range is given back, as with blocks. What it returns is for settle(), after the call.
   Mappings::Before unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
   /// Around a call that puts another mapping in the place of what is there: before it, and after it has done so.
   void about_to_be_replaced(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
@@ -124,9 +127,11 @@ class Tracker {
   Mappings::Before mapping_at(const Nesting& nesting, std::uint32_t session, const void* address);
   /// A mapping has moved or has another size: it is the calling line's now, as with realloc.
   void remapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
-                Mappings::Before before);
-  /// Takes unmapped() back, as far as it told: that mapping is as it was.
-  void not_unmapped(const Nesting& nesting, std::uint32_t session, Mappings::Before before);
+                const Mappings::Before& before);
+  /// After the call that unmapped() was called for: if it was refused all mappings there are as they were.
+  void settle(const Nesting& nesting, std::uint32_t session, const Mappings::Before& before, Unmapping unmapping);
+  /// After a call that was refused, but may have unmapped what stood here before that.
+  void forget_if_unmapped(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes);
   /// After mprotect.
   void protected_anew(const Nesting& nesting, std::uint32_t session, const void* address, std::size_t bytes,
                       bool is_accessible);

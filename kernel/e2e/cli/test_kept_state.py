@@ -191,7 +191,7 @@ def corrupt(state: Path) -> None:
 def corrupt_ring(state: Path) -> None:
     # Callers behind their callees.
     with (state / "segment").open("r+b") as file:
-        file.seek(4096 + (32 << 20))
+        file.seek(4096 + (40 << 20))
         file.write(b"\x7f" * 100_000)
 
 

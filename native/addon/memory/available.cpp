@@ -286,7 +286,8 @@ std::optional<double> AvailableMemory::stalled_share() const {
 
 std::int64_t default_headroom(std::int64_t limit_bytes) {
   constexpr std::int64_t usual = 100'000'000;
-  constexpr std::int64_t least = 30'000'000;
+  // In a container of 64 MiB that would be half of it, and end programs that fit in: a sixth is what they can spare.
+  const std::int64_t least = std::min(std::int64_t{30'000'000}, limit_bytes / 6);
   const std::int64_t wanted = std::max(usual, limit_bytes / 50);
   return std::max(least, std::min(wanted, limit_bytes / 10));
 }

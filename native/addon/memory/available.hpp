@@ -98,7 +98,7 @@ class AvailableMemory {
 };
 
 /// What must be left before something is done: 100 MB or 2 % of the limit, but no more than a tenth of a small one (of
-/// a container of 300 MB a fixed 100 MB would be a third), and never less than what a report needs.
+/// a container of 300 MB a fixed 100 MB would be a third), and not less than a report needs, 30 MB or a sixth of it.
 std::int64_t default_headroom(std::int64_t limit_bytes);
 
 /// The same for a notebook, whose cell is to be interrupted and not killed: what drawing its error and making its

@@ -271,7 +271,7 @@ def test_an_invariant_that_is_broken_ends_the_checked_build_with_a_sentence(run:
         kept = bytes(1_000_003)
         line = next(line for line in open("/proc/self/maps") if "memfd:filprofiler" in line)
         counts = int(line.split("-")[0], 16) + 4096
-        ctypes.c_int64.from_address(counts + 3 * 32).value += 16
+        ctypes.c_int64.from_address(counts + 3 * 40).value += 16
         tracker.end()
     """)
     assert result.signal == "SIGABRT"

@@ -8,7 +8,7 @@ from conftest import FIXTURES, RunTracked
 PREAMBLE = f"""
 import ctypes
 library = ctypes.CDLL({str(FIXTURES / "libfil_fixture.so")!r})
-for name in ("new", "aligned_new", "thread", "nested_thread", "thread_end"):
+for name in ("new", "aligned_new", "thread", "nested_thread", "c11_thread", "thread_end"):
     function = getattr(library, "fixture_" + name)
     function.restype, function.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 library.fixture_delete.argtypes = library.fixture_free_in_a_thread.argtypes = [ctypes.c_void_p]
@@ -18,7 +18,7 @@ library.fixture_delete.argtypes = library.fixture_free_in_a_thread.argtypes = [c
 TOLERANCE = 2000
 
 
-@pytest.mark.parametrize("how", ["new", "aligned_new", "thread", "nested_thread", "thread_end"])
+@pytest.mark.parametrize("how", ["new", "aligned_new", "thread", "nested_thread", "c11_thread", "thread_end"])
 def test_native_memory_is_charged_to_the_line_that_called_the_library(run: RunTracked, how: str) -> None:
     result = run(f"""{PREAMBLE}
 def call(): return library.fixture_{how}(1_000_000)
