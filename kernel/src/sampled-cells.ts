@@ -194,11 +194,12 @@ export class SampledCells {
       return null;
     }
     const filename = running === undefined ? undefined : outermostFile(snapshot);
-    if (filename !== undefined && running?.code != null && !contexts.cells.has(filename)) {
+    const source = running?.code ?? null;
+    if (filename !== undefined && source !== null && !contexts.cells.has(filename)) {
       contexts.cells.set(filename, {
         filename,
-        executionCount: Math.max(0, running.executionCount ?? 0),
-        source: running.code,
+        executionCount: Math.max(0, running?.executionCount ?? 0),
+        source,
       });
     }
     const watched = this.#watched?.session === session ? this.#watched : null;
