@@ -38,24 +38,51 @@ def node_environment() -> dict[str, str]:
 class NodeTask:
     """Asks a Node of its own, each time."""
 
+    def __init__(self) -> None:
+        self._started: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Lets Node load its program while something else is done; to be followed by one question, or an end.
+
+        Raises:
+            RuntimeError: if it can't be started.
+        """
+        try:
+            self._started = subprocess.Popen(
+                node_command("cluster"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=node_environment(),
+            )
+        except OSError as error:
+            msg = f"Node can't be executed: {error.strerror}"
+            raise RuntimeError(msg) from error
+
+    def end(self) -> None:
+        """Nothing will be asked."""
+        process, self._started = self._started, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
     def ask(self, request: Mapping[str, object]) -> dict[str, Any]:
         """The answer to a request.
 
         Raises:
             RuntimeError: if there is none, with the reason.
         """
-        run = subprocess.run(
-            node_command("cluster"),
-            input=json.dumps(request, default=str).encode(),
-            capture_output=True,
-            check=False,
-            env=node_environment(),
-        )
-        if run.returncode != 0:
-            said = run.stderr.decode(errors="replace").strip().splitlines()
-            msg = f"the report could not be made: {said[0] if said else f'Node ended with status {run.returncode}'}"
+        if self._started is None:
+            self.start()
+        process, self._started = self._started, None
+        assert process is not None, "it was started"
+        with process:
+            out, err = process.communicate(json.dumps(request, default=str).encode())
+        if process.returncode != 0:
+            said = err.decode(errors="replace").strip().splitlines()
+            msg = f"the report could not be made: {said[0] if said else f'Node ended with status {process.returncode}'}"
             raise RuntimeError(msg)
-        answer: dict[str, Any] = json.loads(run.stdout)
+        answer: dict[str, Any] = json.loads(out)
         return answer
 
     def lines(self, envelope: Mapping[str, object]) -> list[LineRecord]:

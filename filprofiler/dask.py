@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from filprofiler import workers
+from filprofiler._node_task import NodeTask
 from filprofiler._profiling import ProfilingError, writable_directory
 from filprofiler._result import ProfileResult, remember
 from filprofiler.workers import Missing
@@ -249,28 +250,35 @@ class ClusterProfile:
             RuntimeError: if there is no report, with the reason.
         """
         self._heartbeat.stop()
+        node = NodeTask()
+        node.start()
         try:
-            found, problems = self._collect()
+            try:
+                found, problems = self._collect()
+            finally:
+                self._end_on_workers()
+            reason = "; ".join(problems) or "nobody there could be asked at the end"
+            lost = [
+                Missing(worker=f"workers on {host}", reason=reason)
+                for machine, host in self._machines.items()
+                if machine not in found
+            ]
+            if not found:
+                msg = f"the cluster's workers could not be asked for their profiles: {_reasons(lost)}"
+                raise ProfilingError(msg)
+            return workers.combine_into_bundle(
+                list(found.values()),
+                subject=subject,
+                title=title,
+                outcome=outcome,
+                cells=cells,
+                missing=[*self._missing, *lost],
+                client=None if client_report is None else {"pid": os.getpid(), "report": client_report},
+                output_directory=self._output_directory,
+                node=node,
+            )
         finally:
-            self._end_on_workers()
-        lost = [
-            Missing(worker=f"workers on {host}", reason="; ".join(problems) or "nobody there could be asked at the end")
-            for machine, host in self._machines.items()
-            if machine not in found
-        ]
-        if not found:
-            msg = f"the cluster's workers could not be asked for their profiles: {_reasons(lost)}"
-            raise ProfilingError(msg)
-        return workers.combine_into_bundle(
-            list(found.values()),
-            subject=subject,
-            title=title,
-            outcome=outcome,
-            cells=cells,
-            missing=[*self._missing, *lost],
-            client=None if client_report is None else {"pid": os.getpid(), "report": client_report},
-            output_directory=self._output_directory,
-        )
+            node.end()
 
     def abandon(self) -> None:
         """Ends it without a report."""

@@ -28,13 +28,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
-from typing import Any, NamedTuple, ParamSpec, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypedDict, TypeVar
 
 from filprofiler import _tracker
 from filprofiler._node import CannotStart
 from filprofiler._profiling import ProfilingError, writable_directory
 from filprofiler._result import ProfileResult, remember
 from filprofiler._sample import tracker_path
+
+if TYPE_CHECKING:
+    from filprofiler._node_task import NodeTask
 
 __all__ = [
     "Missing",
@@ -271,11 +274,15 @@ def combine_into_bundle(
     missing: Sequence[Missing],
     client: Mapping[str, object] | None,
     output_directory: str | None,
+    node: "NodeTask | None" = None,
 ) -> tuple[dict[str, Any], list[str], str | None]:
-    """As :func:`combine`; returns the MIME bundle, the files, and why files are missing."""
+    """As :func:`combine`, by a Node that was started before, if there is one.
+
+    Returns the MIME bundle, the files, and why files are missing.
+    """
     from filprofiler._node_task import NodeTask
 
-    answer = NodeTask().ask(
+    answer = (node or NodeTask()).ask(
         {
             "type": "join",
             "subject": subject,

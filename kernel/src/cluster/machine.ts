@@ -9,6 +9,7 @@ import { type MemberSnapshot, ProcessTree } from '../process-tree.js';
 import { ReportSource } from '../report/build.js';
 import { processName } from '../report/processes.js';
 import { FOR_A_MESSAGE, FOR_PAGES, type Limits } from '../report/prune.js';
+import { SourceLines } from '../report/source-lines.js';
 import { Timeline } from '../timeline.js';
 import { VERSION } from '../version.js';
 import { byTask } from './by-task.js';
@@ -33,6 +34,7 @@ export class Machine {
   readonly #tree: ProcessTree;
   readonly #timeline: Timeline;
   readonly #workers = new Map<number, Worker>();
+  readonly #sources = new Map<string, SourceLines>();
   readonly #startedAt = new Date();
   readonly #startedSeconds = monotonicSeconds();
 
@@ -155,7 +157,15 @@ export class Machine {
       durationSeconds: Math.max(0, snapshot.endedAtSeconds - snapshot.beganAtSeconds),
       timeline: { seconds: [], bytes: [] },
       producer: { name: 'filprofiler', version: VERSION, python: snapshot.pythonVersion },
+      sources: this.#sourcesOf(worker?.workingDirectory ?? '/'),
     }).report(limits);
+  }
+
+  /** Workers run the same code: each file is read once. */
+  #sourcesOf(workingDirectory: string): SourceLines {
+    const known = this.#sources.get(workingDirectory) ?? new SourceLines(workingDirectory);
+    this.#sources.set(workingDirectory, known);
+    return known;
   }
 
   #since(seconds: number, durationSeconds: number): number {

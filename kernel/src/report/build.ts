@@ -49,6 +49,8 @@ export interface ReportContext {
   readonly durationSeconds: number;
   readonly timeline: Report['timeline'];
   readonly producer: Report['producer'];
+  /** Shared by reports that are made together; one of its own if missing. */
+  readonly sources?: SourceLines;
 }
 
 const LONGEST_TITLE = 200;
@@ -106,7 +108,7 @@ export class ReportSource {
     };
     const { sampling } = snapshot;
     const retainedBytes = snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0);
-    const sources = new SourceLines(context.workingDirectory);
+    const sources = context.sources ?? new SourceLines(context.workingDirectory);
     return new ReportSource(
       tree,
       totals,
