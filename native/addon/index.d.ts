@@ -18,6 +18,8 @@ export const environmentNames: {
   readonly trackProgram: string;
   /** Set to anything: sampled sessions are to be expected. */
   readonly sampling: string;
+  /** A number from which all samples follow. */
+  readonly samplingSeed: string;
   /** Address of the control endpoint, and the key of its messages. */
   readonly controlEndpoint: string;
   readonly controlKey: string;

@@ -11,6 +11,9 @@ inline constexpr char parent_pid[] = "FIL_PARENT_PID";
 inline constexpr char track_program[] = "FIL_TRACK_PROGRAM";
 /// Set if sampled sessions are to be expected.
 inline constexpr char sampling[] = "FIL_SAMPLING";
+/// A number from which all samples follow, for tests of what they estimate; of programs with one thread they can be
+/// repeated.
+inline constexpr char sampling_seed[] = "FIL_SAMPLING_SEED";
 /// Address and key of the control endpoint, which filprofiler asks the tracker for.
 inline constexpr char control_endpoint[] = "FIL_CONTROL_ENDPOINT";
 inline constexpr char control_key[] = "FIL_CONTROL_KEY";

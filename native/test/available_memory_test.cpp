@@ -1,5 +1,6 @@
 #include "../addon/memory/available.hpp"
 #include "../addon/memory/process_tree.hpp"
+#include "../tracker/production/memory_left.hpp"
 
 #include <gtest/gtest.h>
 
@@ -31,6 +32,8 @@ TEST_P(OnRecordedMachines, TheTightestLevelDecides) {
   EXPECT_EQ(reading.available_bytes, expected.available);
   EXPECT_EQ(reading.limit_bytes, expected.limit);
   EXPECT_EQ(reading.where, expected.where);
+  // What the recorder of a job reads without the C++ library.
+  EXPECT_EQ(production::memory_left(machine.root().c_str(), pid), expected.available);
 }
 
 constexpr auto host = LevelKind::host;

@@ -48,6 +48,15 @@ class FakeCode {
   alignas(16) std::byte memory_[1024] = {};
 };
 
+/// A generator or coroutine: its frame is its own and lives on while it is suspended. Its memory is used again by the
+/// next one, as that of objects is.
+class FakeGenerator {
+ public:
+  explicit FakeGenerator(const FakeCode& made_of) : code(&made_of) {}
+  const FakeCode* code;
+  alignas(16) std::byte frame[96] = {};
+};
+
 /// A thread's state and its frames, of which each stands in the same place whenever the stack is as deep: frames are
 /// reused at once, as CPython's are.
 class FakeThread {
@@ -59,7 +68,7 @@ class FakeThread {
   };
   using Stack = std::vector<Call>;
 
-  explicit FakeThread(const void* interpreter, std::size_t most_frames = 512) : frames_(most_frames * frame_bytes) {
+  explicit FakeThread(const void* interpreter, std::size_t most_frames = 512) : places_(most_frames * frame_bytes) {
     set(state_, layout_.interpreter, interpreter);
     point_to_leaf();
   }
@@ -67,22 +76,19 @@ class FakeThread {
   FakeThread& operator=(const FakeThread&) = delete;
 
   void call(const FakeCode& code, std::int32_t line) {
-    std::byte* frame = frame_at(stack_.size());
-    set(frame, layout_.code, static_cast<const void*>(code.address()));
-    set(frame, layout_.previous, static_cast<const void*>(stack_.empty() ? nullptr : frame_at(stack_.size() - 1)));
-    set(frame, layout_.owner, std::uint8_t{0});
+    std::byte* frame = &places_.at(stack_.size() * frame_bytes);
     set(frame, layout_.locals, static_cast<const void*>(nullptr));
-    stack_.push_back(Call{&code, line});
-    move_to(line);
-    point_to_leaf();
+    enter(frame, code, line, 0);
   }
+  /// As of send(): the generator runs, called by the innermost frame, until return_from_call().
+  void resume(FakeGenerator& generator, std::int32_t line) { enter(generator.frame, *generator.code, line, 1); }
   void move_to(std::int32_t line) {
     stack_.back().line = line;
-    set(frame_at(stack_.size() - 1), layout_.instruction,
-        static_cast<const void*>(stack_.back().code->instruction(line)));
+    set(frames_.back(), layout_.instruction, static_cast<const void*>(stack_.back().code->instruction(line)));
   }
   void return_from_call() {
     stack_.pop_back();
+    frames_.pop_back();
     point_to_leaf();
   }
 
@@ -97,14 +103,22 @@ class FakeThread {
   static void set(std::byte* base, std::size_t offset, Value value) {
     *reinterpret_cast<Value*>(base + offset) = value;
   }
-  std::byte* frame_at(std::size_t depth) { return &frames_.at(depth * frame_bytes); }
-  void point_to_leaf() {
-    set(state_, layout_.current_frame,
-        static_cast<const void*>(stack_.empty() ? nullptr : frame_at(stack_.size() - 1)));
+  void enter(std::byte* frame, const FakeCode& code, std::int32_t line, std::uint8_t owner) {
+    set(frame, layout_.code, static_cast<const void*>(code.address()));
+    set(frame, layout_.previous, static_cast<const void*>(leaf()));
+    set(frame, layout_.owner, owner);
+    stack_.push_back(Call{&code, line});
+    frames_.push_back(frame);
+    move_to(line);
+    point_to_leaf();
   }
+  const std::byte* leaf() const { return frames_.empty() ? nullptr : frames_.back(); }
+  void point_to_leaf() { set(state_, layout_.current_frame, static_cast<const void*>(leaf())); }
 
   alignas(16) std::byte state_[256] = {};
-  std::vector<std::byte> frames_;
+  std::vector<std::byte> places_;
+  /// Of each level of the stack.
+  std::vector<std::byte*> frames_;
   Stack stack_;
 };
 

@@ -224,6 +224,30 @@ class SampledProgram {
     });
   }
 
+  /// Each of a site's blocks, one after the other, by one of another size.
+  void reallocate_all(SiteId site, std::size_t bytes, int blocks) {
+    std::vector<Live> before;
+    std::erase_if(live_, [&](const Live& each) {
+      if (each.site == site) {
+        before.push_back(each);
+      }
+      return each.site == site;
+    });
+    std::size_t next = 0;
+    for (int i = 0; i < blocks; ++i) {
+      // Those that were sampled are spread evenly.
+      while (next < before.size() &&
+             next * static_cast<std::size_t>(blocks) <= static_cast<std::size_t>(i) * before.size()) {
+        ledger_.change_sampled(guard_, site, before[next].half, -before[next].weight);
+        ++next;
+      }
+      allocate(site, bytes);
+    }
+    for (; next < before.size(); ++next) {
+      ledger_.change_sampled(guard_, site, before[next].half, -before[next].weight);
+    }
+  }
+
   double at_peak(SiteId site) const {
     double bytes = 0;
     const segment::View view = segment_.view();
@@ -295,20 +319,91 @@ TEST(SampledLedgerTest, ThePeakOfEqualPlateausIsNotBiased) {
   EXPECT_NEAR(found, 1, 4 * sigma / std::sqrt(runs));
 }
 
-TEST(SampledLedgerTest, TheIntervalCoversTheTruthAsOftenAsItSays) {
-  constexpr int runs = 300;
+/// Half of an interval's width in standard deviations of a Poisson sample: QUANTILE of schema/sampling.ts, which says
+/// why it is not 1.96.
+constexpr double reach = 2.2;
+
+/// In how many of 600 runs the interval has what a site holds at the peak, where a program has so many equal ones.
+double coverage_of_equal_peaks(int peaks) {
+  constexpr int runs = 600;
   constexpr double truth = 20e6;
   int covered = 0;
   for (std::uint64_t seed = 0; seed < runs; ++seed) {
-    SampledProgram program(seed + 1000);
-    for (int i = 0; i < 40'000; ++i) {
-      program.allocate(SiteId{2}, 500);
+    SampledProgram program(1000 * static_cast<std::uint64_t>(peaks) + seed);
+    for (int peak = 0; peak < peaks; ++peak) {
+      program.free_all(SiteId{2});
+      for (int i = 0; i < 10'000; ++i) {
+        program.allocate(SiteId{2}, 2000);
+      }
     }
     const double estimate = program.at_peak(SiteId{2});
-    covered += std::abs(estimate - truth) <= 1.96 * std::sqrt(static_cast<double>(mean) * estimate) ? 1 : 0;
+    covered += std::abs(estimate - truth) <= reach * std::sqrt(static_cast<double>(mean) * estimate) ? 1 : 0;
   }
-  EXPECT_GE(covered, 0.92 * runs);
-  EXPECT_LE(covered, 0.98 * runs);
+  return static_cast<double>(covered) / runs;
+}
+
+TEST(SampledLedgerTest, TheIntervalCoversTheTruthAsOftenAsItSays) {
+  // 97.2 % where there is one peak; standard deviation of such a share: 0.7 %.
+  EXPECT_NEAR(coverage_of_equal_peaks(1), 0.972, 0.02);
+}
+
+TEST(SampledLedgerTest, TheIntervalCoversTheTruthWherePeaksAreEqual) {
+  // Both halves may choose the same peak: 94 to 95 % remain, with 1.96 it would be 90 to 92. Standard deviation 1 %.
+  for (const int peaks : {2, 3, 5, 12}) {
+    EXPECT_NEAR(coverage_of_equal_peaks(peaks), 0.945, 0.03) << peaks;
+  }
+}
+
+TEST(SampledLedgerTest, WhatIsAllocatedLastBeforeThePeakIsNotMissing) {
+  // The last 300 kB of 10 MB, five times the mean distance, whether or not something is freed then.
+  for (const bool is_freed : {false, true}) {
+    constexpr int runs = 2000;
+    double last = 0;
+    double total = 0;
+    for (std::uint64_t seed = 0; seed < runs; ++seed) {
+      SampledProgram program(seed + 5);
+      for (int i = 0; i < 9'700; ++i) {
+        program.allocate(SiteId{2}, 1000);
+      }
+      for (int i = 0; i < 300; ++i) {
+        program.allocate(SiteId{3}, 1000);
+      }
+      if (is_freed) {
+        program.free_all(SiteId{2});
+      }
+      last += program.at_peak(SiteId{3}) / 300e3 / runs;
+      total += (program.at_peak(SiteId{3}) + program.at_peak(SiteId{2})) / 10e6 / runs;
+    }
+    // Four standard deviations.
+    EXPECT_NEAR(last, 1, 4 * std::sqrt(static_cast<double>(mean) / 300e3 / runs));
+    EXPECT_NEAR(total, 1, 4 * std::sqrt(static_cast<double>(mean) / 10e6 / runs));
+  }
+}
+
+TEST(SampledLedgerTest, APeakThatIsReachedByManySmallStepsIsFoundNearItsEnd) {
+  // 300 MB stay; 1000 lists grow side by side by an eighth, each step a fresh draw, to 12 MB. The steps are smaller
+  // than the noise of the total, so that one of the last is chosen: the total is right within 1 %, the line is low by
+  // the steps that are missed. docs/production.md says so.
+  constexpr int runs = 60;
+  double line = 0;
+  double total = 0;
+  for (std::uint64_t seed = 0; seed < runs; ++seed) {
+    SampledProgram program(seed + 77);
+    for (int i = 0; i < 300'000; ++i) {
+      program.allocate(SiteId{2}, 1000);
+    }
+    std::size_t bytes = 64;
+    while (bytes < 11'500) {
+      bytes += bytes / 8;
+      program.reallocate_all(SiteId{3}, bytes, 1000);
+    }
+    const double truth = static_cast<double>(bytes) * 1000;
+    line += program.at_peak(SiteId{3}) / truth / runs;
+    total += (program.at_peak(SiteId{3}) + program.at_peak(SiteId{2})) / (truth + 300e6) / runs;
+  }
+  EXPECT_NEAR(total, 1, 0.01);
+  EXPECT_GT(line, 0.88);
+  EXPECT_LT(line, 1.02);
 }
 
 }  // namespace

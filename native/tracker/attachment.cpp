@@ -5,6 +5,7 @@
 
 #include "../shared/environment.hpp"
 #include "checks/checks.hpp"
+#include "sampling/rate.hpp"
 #include "system.hpp"
 #include "thread_stacks.hpp"
 #include "tracker.hpp"
@@ -39,8 +40,12 @@ void Tracker::attach(std::uint32_t least_scale) {
   if (base != nullptr && getenv(environment::sampling) != nullptr) {
     sampled_view_.scale = scale;
     map_sampled(descriptor);
+    if (const char* seed = getenv(environment::sampling_seed); seed != nullptr) {
+      sampling::fix_seeds(strtoull(seed, nullptr, 10));
+    }
   }
   unsetenv(environment::sampling);
+  unsetenv(environment::sampling_seed);
   system::close_descriptor(descriptor);
   if (base == nullptr) {
     return run_untracked(

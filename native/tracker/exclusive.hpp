@@ -110,10 +110,10 @@ class Exclusive {
   /// Whose presence is enough.
   std::atomic<Presence*> favourite_{nullptr};
   bool bias_allowed_ = false;
-  /// Who has taken the lock last, and how often in a row; guarded by locked_.
+  alignas(64) std::atomic<bool> locked_{false};
+  /// Who has taken the lock last, and how often in a row; guarded by it, and on its line: who writes them has that one.
   const Presence* candidate_ = nullptr;
   std::uint32_t calm_events_ = 0;
-  alignas(64) std::atomic<bool> locked_{false};
 
   /// Who is inside, counted in the checked build only.
   struct Uncounted {

@@ -1,4 +1,7 @@
-/** Asks the registries for known vulnerabilities of the packages that reach a user. A registry that gives no answer is no failure. */
+/**
+ * Asks the registries for known vulnerabilities of all packages. Those of packages that reach a user are failures; those of tools are told.
+ * A registry that gives no answer is no failure.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -42,7 +45,7 @@ export function shippedPackages(lock) {
 export async function auditNpm() {
   const result = spawnSync(
     'npm',
-    ['audit', '--audit=true', '--omit=dev', '--json', '--fetch-retries=0', '--fetch-timeout=20000'],
+    ['audit', '--audit=true', '--json', '--fetch-retries=0', '--fetch-timeout=20000'],
     {
       cwd: ROOT,
       env: environment(),
@@ -56,14 +59,11 @@ export async function auditNpm() {
     return unanswered('npm audit', answer.message ?? result.stderr);
   }
   const shipped = shippedPackages(JSON.parse(readFileSync(at('package-lock.json'), 'utf8')));
-  const advisories = Object.entries(answer.vulnerabilities)
+  const all = Object.entries(answer.vulnerabilities);
+  const advisories = all
     .filter(([name]) => shipped.has(name))
     .map(([name, advisory]) => `npm package ${name} ${advisory.range}: ${advisory.severity} (npm audit says more)`);
-  return {
-    answered: true,
-    advisories,
-    summary: `npm audit: ${advisories.length} advisories for ${shipped.size} packages.`,
-  };
+  return outcome('npm audit', shipped.size, advisories, all.map(([name]) => name).filter((name) => !shipped.has(name)));
 }
 
 /** What pip installs beside filprofiler: its own dependencies. */
@@ -74,10 +74,7 @@ export async function auditPython() {
   const constraints = readFileSync(at('scripts', 'python-constraints.txt'), 'utf8').split('\n');
   const requirements = at('build', 'audited-requirements.txt');
   mkdirSync(path.dirname(requirements), { recursive: true });
-  writeFileSync(
-    requirements,
-    `${constraints.filter((line) => RUNTIME.includes(line.split('==')[0] ?? '')).join('\n')}\n`,
-  );
+  writeFileSync(requirements, `${constraints.filter((line) => /^[\w.-]+==/.test(line)).join('\n')}\n`);
   const result = spawnSync(
     path.join(VENV, 'bin', 'pip-audit'),
     [
@@ -100,13 +97,21 @@ export async function auditPython() {
   if (asked.length === 0) {
     return unanswered('pip-audit', answer.dependencies?.[0]?.skip_reason ?? result.stderr);
   }
-  const advisories = asked.flatMap(({ name, version, vulns }) =>
-    (vulns ?? []).map((vulnerability) => `Python package ${name} ${version}: ${vulnerability.id}`),
-  );
+  const vulnerable = asked.filter(({ vulns }) => (vulns ?? []).length > 0);
+  const advisories = vulnerable
+    .filter(({ name }) => RUNTIME.includes(name))
+    .flatMap(({ name, version, vulns }) => (vulns ?? []).map(({ id }) => `Python package ${name} ${version}: ${id}`));
+  const ofTools = vulnerable.map(({ name }) => name).filter((name) => !RUNTIME.includes(name));
+  return outcome('pip-audit', RUNTIME.length, advisories, ofTools);
+}
+
+/** @param {string} tool @param {number} shipped @param {readonly string[]} advisories @param {readonly string[]} ofTools names @returns {AuditOutcome} */
+function outcome(tool, shipped, advisories, ofTools) {
+  const others = ofTools.length === 0 ? 'none for tools' : `others for tools: ${ofTools.join(', ')}`;
   return {
     answered: true,
     advisories,
-    summary: `pip-audit: ${advisories.length} advisories for ${asked.length} packages.`,
+    summary: `${tool}: ${advisories.length} advisories for ${shipped} shipped packages, ${others}.`,
   };
 }
 

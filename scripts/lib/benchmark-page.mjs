@@ -17,7 +17,7 @@ const COLUMNS = /** @type {const} */ ({
   on: 'Fil, tracking',
   'old-fil': 'Fil 2024.11.2',
   memray: 'memray 1.20',
-  sampled: 'one byte in 64 KiB',
+  sampled: 'one byte in 32 KiB',
   'sampled-fine': 'one byte in 16 KiB',
 });
 

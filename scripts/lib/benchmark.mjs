@@ -13,7 +13,7 @@ const CURVES = at('benchmarks', 'curves.py');
 
 /** Ours without and with tracking, the peers with it; `plain` is what all are divided by. */
 export const MODES = /** @type {const} */ (['plain', 'off', 'on', 'old-fil', 'memray']);
-/** Ours with a sample of what is allocated: one byte in 64 KiB, which is the default, and in 16 KiB. */
+/** Ours with a sample of what is allocated: one byte in 32 KiB, which is the default, and in 16 KiB. */
 export const SAMPLED_MODES = /** @type {const} */ (['plain', 'sampled', 'sampled-fine']);
 /** @typedef {typeof MODES[number] | typeof SAMPLED_MODES[number]} Mode */
 
@@ -74,24 +74,41 @@ export async function measurePoint(mode, curve, count, python = PYTHON) {
  * @throws {Failure} if it has not counted what the mode is about.
  */
 async function ours(python, args, mode) {
+  const { output, snapshot } = await tracked(python, args, {
+    isSampled: mode.startsWith('sampled'),
+    env: python === PYTHON ? {} : { PYTHONPATH: at() },
+  });
+  const { peakBytes: trackedBytes, ownBytes, sampling } = snapshot;
+  // Of little nothing may be sampled.
+  const asExpected = mode.startsWith('sampled') ? sampling !== null : (mode === 'on') === trackedBytes > 0;
+  if (!asExpected) {
+    throw new Failure(`The tracker counted ${trackedBytes} bytes as "${mode}": it measured something else.`);
+  }
+  return { output, trackedBytes, ownBytes };
+}
+
+/**
+ * Runs a program with our tracker preloaded.
+ *
+ * @param {string} python @param {string[]} args
+ * @param {{ isSampled: boolean, seed?: number, env?: Record<string, string> }} options `seed`: of the samples.
+ * @returns {Promise<{ output: string, snapshot: import('../../native/addon/index.js').Snapshot }>}
+ */
+export async function tracked(python, args, { isSampled, seed, env = {} }) {
   /** @type {typeof import('../../native/addon/index.js')} */
   const addon = createRequire(import.meta.url)(path.join(BUNDLE, 'filprofiler.node'));
+  const names = addon.environmentNames;
   const segment = new addon.Segment();
   try {
     const output = await collect(python, args, segment.descriptor, {
       LD_PRELOAD: path.join(BUNDLE, 'libfil_tracker.so'),
-      [addon.environmentNames.segmentDescriptor]: '3',
-      [addon.environmentNames.parentPid]: String(process.pid),
-      ...(mode.startsWith('sampled') ? { [addon.environmentNames.sampling]: '1' } : {}),
-      ...(python === PYTHON ? {} : { PYTHONPATH: at() }),
+      [names.segmentDescriptor]: '3',
+      [names.parentPid]: String(process.pid),
+      ...(isSampled ? { [names.sampling]: '1' } : {}),
+      ...(seed === undefined ? {} : { [names.samplingSeed]: String(seed) }),
+      ...env,
     });
-    const { peakBytes: trackedBytes, ownBytes, sampling } = segment.snapshot();
-    // Of little nothing may be sampled.
-    const asExpected = mode.startsWith('sampled') ? sampling !== null : (mode === 'on') === trackedBytes > 0;
-    if (!asExpected) {
-      throw new Failure(`The tracker counted ${trackedBytes} bytes as "${mode}": it measured something else.`);
-    }
-    return { output, trackedBytes, ownBytes };
+    return { output, snapshot: segment.snapshot() };
   } finally {
     segment.close();
   }

@@ -63,4 +63,5 @@ export const CHECKS = [
     fix: () => [inVenv('clang-format'), '-i', ...cppFiles()],
   },
   { name: 'documentation', command: DOCS_COMMAND },
+  { name: 'dependencies', command: () => [process.execPath, at('scripts', 'check-dependencies.mjs')] },
 ];

@@ -26,10 +26,11 @@ const LIMIT_SECONDS = 3600;
  * @property {readonly string[]} failed ids of those that pass plainly only
  * @property {number} unstable tests that passed plainly once and failed so at another time
  * @property {number} failedInBoth
+ * @property {number} differing tests that may differ, and do
  */
 
 /** @type {Compared} */
-const NOTHING = { passed: 0, failed: [], unstable: 0, failedInBoth: 0 };
+const NOTHING = { passed: 0, failed: [], unstable: 0, failedInBoth: 0, differing: 0 };
 
 /** @param {Compared} a @param {Compared} b @returns {Compared} */
 const sum = (a, b) => ({
@@ -37,6 +38,7 @@ const sum = (a, b) => ({
   failed: [...a.failed, ...b.failed],
   unstable: a.unstable + b.unstable,
   failedInBoth: a.failedInBoth + b.failedInBoth,
+  differing: a.differing + b.differing,
 });
 
 /** @param {Side} side @param {string} reports directory @returns {readonly [string, ...string[]]} what runs `-m ...` */
@@ -97,7 +99,9 @@ async function compare(suite, mode, modules) {
   const failedInBoth = [...plain.tests].filter(
     ([id, outcome]) => outcome === 'failed' && tracked.tests.get(id) === 'failed',
   ).length;
-  let missed = expected.filter((id) => !passes(tracked, id));
+  const different = expected.filter((id) => !passes(tracked, id));
+  let missed = different.filter((id) => !(id in suite.mayDiffer));
+  const differing = different.length - missed.length;
   let unstable = 0;
   if (missed.length > 0) {
     // Some of these tests count seconds: what fails while two runs share two cores has another try, alone.
@@ -111,7 +115,8 @@ async function compare(suite, mode, modules) {
       missed = always;
     }
   }
-  return { passed: expected.length - missed.length - unstable, failed: missed, unstable, failedInBoth };
+  const passed = expected.length - missed.length - unstable - differing;
+  return { passed, failed: missed, unstable, failedInBoth, differing };
 }
 
 /**
@@ -136,11 +141,12 @@ const inGroups = (all, size) =>
   Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size));
 
 /** @param {Mode} mode @param {Compared} compared @param {number} started milliseconds of performance.now() */
-function sentence(mode, { passed, failed, unstable, failedInBoth }, started) {
+function sentence(mode, { passed, failed, unstable, failedInBoth, differing }, started) {
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   const others = [
     ...(failedInBoth > 0 ? [`${failedInBoth} fail in both`] : []),
     ...(unstable > 0 ? [`${unstable} pass plainly only sometimes`] : []),
+    ...(differing > 0 ? [`${differing} may differ`] : []),
   ];
   return (
     `of ${passed + failed.length} tests that pass plainly, ${passed} pass ${mode === 'tracked' ? 'under tracking' : 'sampled'}` +

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from programs import FIL, bytes_of_lines, only_report, plain, profiled, report_directories, report_in, run
+from memory_group import limited
+from programs import FIL, bytes_of_lines, only_report, plain, profiled, report_directories, report_in, run, split_stderr
 
 from filprofiler._sample import tracker_path
 
@@ -51,7 +52,7 @@ def test_a_job_leaves_a_report_with_intervals_and_nothing_else(tmp_path):
     assert report["job"]["labels"]["team"] == "data"
     assert report["subject"]["command"][1:] == ["job.py", "--day", "3"]
     assert report["outcome"] == {"kind": "completed"}
-    assert report["sampling"] == {"meanBytes": 65536, "exactFromBytes": 32768}
+    assert report["sampling"] == {"meanBytes": 32768, "exactFromBytes": 32768}
     assert [note["code"] for note in report["notes"]] == ["sampled"]
     lines = bytes_of_lines(report)
     assert 50_000_000 <= lines[("job.py", 3)] < 50_300_000
@@ -277,3 +278,26 @@ def test_reports_of_many_processes_merge_into_one(tmp_path):
     assert "sum of 2 reports" in report["notes"][0]["text"]
     again = run([*FIL, "merge", "merged"], tmp_path)
     assert (again.status, len(again.said)) == (2, 1)
+
+
+def test_with_little_memory_left_a_report_waits_for_the_end_of_the_job(tmp_path):
+    """Node's memory must not be what has the job killed, least of all where its whole control group is."""
+    (tmp_path / "job.py").write_text("import time\nkept = b'x' * 150_000_000\ntime.sleep(3)\nprint('end')\n")
+    with limited(260_000_000) as place:
+        done = subprocess.run(
+            [*FIL, "run", "--sample", "--every", "1", "job.py"],
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=60,
+            check=False,
+            preexec_fn=place.enter,
+        )
+        stderr, said = split_stderr(done.stderr)
+        assert (done.returncode, done.stdout, stderr) == (0, b"end\n", b"")
+        wait_for(lambda: [path for path in complete_reports(tmp_path) if path.name.endswith("_exit")])
+        assert report_in(complete_reports(tmp_path)[-1])["peakBytes"] > 150_000_000
+        if place.enter is not None:
+            # Where no control group can be made, memory does not get scarce.
+            assert len(complete_reports(tmp_path)) == 1
+            assert len(said) == 1
+            assert "waits until 150 MB of memory are left" in said[0]

@@ -141,8 +141,12 @@ class Run:
         return named
 
 
-# Processes that the program spawns import it again, untracked.
-PREAMBLE = "from filprofiler import _tracker as tracker\nif __name__ == '__main__': tracker.check()\n"
+# Processes that the program spawns import it again, untracked. CPython keeps some tuples that are gone for the next
+# ones: without any there, the first that a test needs, to call bytes(n) say, would be made where it counts, and stay.
+PREAMBLE = (
+    "from filprofiler import _tracker as tracker\n"
+    "if __name__ == '__main__': tracker.check(); [(number,) for number in range(20)]\n"
+)
 
 RunTracked = Callable[..., Run]
 

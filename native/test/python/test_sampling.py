@@ -58,6 +58,29 @@ def test_small_objects_of_every_kind_are_estimated(run: RunTracked) -> None:
     assert sampled.degradations == []
 
 
+def test_intervals_have_what_the_exact_tracker_counts(run: RunTracked) -> None:
+    """In at least 90 % of runs with fixed seeds; `npm run prove:sampling` looks at a hundred of larger programs."""
+    source = """
+        def texts(): return [str(n) for n in range(10**6, 10**6 + 40_000)]
+        def blobs(): return [bytes(n % 4_000) for n in range(2_000)]
+        def mixed(): return [bytearray(10 + n * n % 60_000) for n in range(400)]
+        tracker.begin([], MEAN)
+        kept = [texts(), blobs(), mixed()]
+        tracker.end()
+    """
+    names = ("texts", "blobs", "mixed")
+    mean = 4096
+    exact = run(source.replace("MEAN", "0"))
+    covered, ratios, rounds = 0, [], 14
+    for seed in range(1, rounds + 1):
+        sampled = run(source.replace("MEAN", str(mean)), environment={**SAMPLED, "FIL_SAMPLING_SEED": str(seed)})
+        figures = [(exact.peak, sampled.peak)] + [(_below(exact, name), _below(sampled, name)) for name in names]
+        covered += sum(abs(truth - held) <= 2.2 * math.sqrt(mean * held) for truth, held in figures)
+        ratios.append(sampled.peak / exact.peak)
+    assert covered >= 0.9 * rounds * 4
+    assert abs(sum(ratios) / rounds - 1) < 0.01
+
+
 def _below(result: Run, function: str) -> int:
     return sum(site.peak for site in result.sites if function in site.functions)
 

@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "../../shared/segment.hpp"
+#include "../checks/checks.hpp"
 #include "../system.hpp"
+#include "memory_left.hpp"
 
 extern char** environ;
 
@@ -25,6 +27,11 @@ namespace {
 constexpr std::uint64_t second = 1'000'000'000U;
 /// Longer takes no report; whatever hangs then must not stay.
 constexpr std::uint64_t longest_report_seconds = 60;
+/// Node takes about 100 MB while it makes a report. With less than this left it could be what has the job killed: its
+/// control group may go as a whole, as Kubernetes has it.
+constexpr std::int64_t least_left_bytes = 150'000'000;
+/// How long the last report waits for the memory that the end of the job gives back.
+constexpr std::uint64_t longest_wait_seconds = 10;
 
 // Descriptors of the recorder, and of Node: beside standard input, output and error.
 constexpr int segment_number = 3;
@@ -43,6 +50,8 @@ class Recorder {
     std::uint64_t next_report = began_ + start_.interval_seconds * second;
     recording_->seconds_between_points.store(1, std::memory_order_relaxed);
     std::uint32_t reports_made = 0;
+    // Why a report is due; null if none is.
+    const char* due = nullptr;
     for (;;) {
       wait();
       note_point();
@@ -58,10 +67,16 @@ class Recorder {
       const std::uint32_t asked = recording_->reports_asked.load(std::memory_order_relaxed);
       if (asked != reports_made) {
         reports_made = asked;
-        report("signal", 0);
-      } else if (start_.interval_seconds != 0 && system::now_nanoseconds() >= next_report) {
-        report("timer", 0);
+        due = "signal";
+      } else if (due == nullptr && start_.interval_seconds != 0 && system::now_nanoseconds() >= next_report) {
+        due = "timer";
+      }
+      if (due != nullptr && has_memory_for_report()) {
+        report(due, 0);
+        due = nullptr;
         next_report = system::now_nanoseconds() + start_.interval_seconds * second;
+      } else if (due != nullptr) {
+        tell_put_off();
       }
     }
   }
@@ -195,10 +210,38 @@ class Recorder {
   }
 
   [[noreturn]] void finish(const char* reason, std::uint32_t status) {
-    report(reason, status);
+    const std::uint64_t deadline = system::now_nanoseconds() + longest_wait_seconds * second;
+    bool has_memory = has_memory_for_report();
+    if (!has_memory) {
+      // The job's own memory is needed for it: what it held is in the segment, which stays.
+      let_go();
+      while (!has_memory && system::now_nanoseconds() < deadline) {
+        const timespec moment{0, 50'000'000};
+        nanosleep(&moment, nullptr);
+        has_memory = has_memory_for_report();
+      }
+    }
+    if (has_memory) {
+      report(reason, status);
+    } else {
+      char why[96];
+      snprintf(why, sizeof(why), "it takes %lld MB of memory, and %lld MB are left",
+               static_cast<long long>(least_left_bytes / 1'000'000), static_cast<long long>(left_ / 1'000'000));
+      tell(why);
+    }
+    let_go();
+    _exit(0);
+  }
+
+  /// The end of the job waits no longer.
+  void let_go() {
     recording_->done.store(1, std::memory_order_release);  // pairs with at_exit
     syscall(SYS_futex, &recording_->done, FUTEX_WAKE, INT32_MAX, nullptr, nullptr, 0);
-    _exit(0);
+  }
+
+  bool has_memory_for_report() {
+    left_ = fails(Failpoint::production_memory) ? 0 : memory_left("", 0);
+    return left_ >= least_left_bytes;
   }
 
   /// Has a report made, if there is anything to report.
@@ -291,6 +334,18 @@ class Recorder {
     return kept;
   }
 
+  void tell_put_off() {
+    if (!has_told_) {
+      has_told_ = true;
+      char line[256];
+      snprintf(line, sizeof(line),
+               "The memory report of process %d waits until %lld MB of memory are left (now %lld MB). The job goes on.",
+               start_.pid, static_cast<long long>(least_left_bytes / 1'000'000),
+               static_cast<long long>(left_ / 1'000'000));
+      system::say(line);
+    }
+  }
+
   /// One line for the whole job.
   void tell(const char* why) {
     if (!has_told_) {
@@ -307,6 +362,8 @@ class Recorder {
   segment::Recording* recording_ = nullptr;
   std::uint64_t began_ = 0;
   std::uint32_t asked_ = 0;
+  /// Bytes, when they were last looked at.
+  std::int64_t left_ = 0;
   bool has_process_ = false;
   bool watches_pipe_ = true;
   bool has_told_ = false;

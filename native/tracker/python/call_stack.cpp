@@ -5,43 +5,26 @@
 #include "../system.hpp"
 
 namespace fil::python {
-namespace {
-
-constexpr std::size_t not_found = ~std::size_t{0};
-
-}  // namespace
-
-/// Index of the cached level with this frame among the `join_window` levels below `below`, or not_found.
-std::size_t CallStack::find_level(const std::byte* frame, std::size_t below) const {
-  const std::size_t stop = below > join_window ? below - join_window : 0;
-  for (std::size_t i = below; i > stop; --i) {
-    if (levels_[i - 1].frame == frame) {
-      return i - 1;
-    }
-  }
-  return not_found;
-}
-
-/// Checks from level `joined`, which is live, outwards that the cached levels are the current stack. Returns how many
-/// of them, from the outermost, still stand at the same instruction; `not_found` if the stack has other frames. Each
-/// level is read only after the one inside it was found to lead to it, so no dead frame is touched. Instructions are
-/// compared by address: while no known code object has died (epoch_), an address stands for one instruction of one code
-/// object.
-std::size_t CallStack::verified_levels(const Interpreter& python, std::size_t joined, Gil gil) {
+/// Compares from level `joined`, which is live, outwards. Each level is read only after the one inside it was found to
+/// lead to it, so no dead frame is touched. Instructions are compared by address: while no known code object has died
+/// (epoch_), an address stands for one instruction of one code object.
+CallStack::Comparison CallStack::compare(const Interpreter& python, std::size_t joined, Gil gil) {
   while (mark_count_ != 0 && marks_[mark_count_ - 1].level > joined) {
     --mark_count_;
   }
   std::size_t same = joined + 1;
   const Level* level = &levels_[joined];
   const std::byte* frame = level->frame;
+  const auto parts_here = [&] { return Comparison{0, static_cast<std::size_t>(level - levels_), false}; };
   for (;;) {
-    const Level* stop = mark_count_ != 0 ? &levels_[marks_[mark_count_ - 1].level] : levels_;
+    const Level* stop = &levels_[trusted_below()];
     for (; level != stop; --level) {
+      pass(fil::Mark::level_compared);
       if (python.instruction(frame) != level->instruction) [[unlikely]] {
         same = static_cast<std::size_t>(level - levels_);
       }
       if (python.previous(frame) != level[-1].frame) [[unlikely]] {
-        return not_found;
+        return parts_here();
       }
       frame = independent(level[-1].frame);
     }
@@ -62,33 +45,49 @@ std::size_t CallStack::verified_levels(const Interpreter& python, std::size_t jo
     if (level == levels_) {
       break;
     }
+    // Its frame was left, whatever stands there now.
+    left(static_cast<std::size_t>(level - levels_));
     if (python.previous(frame) != level[-1].frame) {
-      return not_found;
+      return parts_here();
     }
     --level;
     frame = level->frame;
   }
   if (level == levels_ && !base_unchanged(python, frame)) {
-    return not_found;
+    return parts_here();
   }
-  if (gil == Gil::held && static_cast<std::size_t>(&levels_[joined] - level) > worth_a_canary) [[unlikely]] {
-    mark_level(python, joined - canary_distance);
+  const auto compared = static_cast<std::size_t>(&levels_[joined] - level);
+  compared_ += compared;
+  if (gil == Gil::held && compared > worth_a_canary) [[unlikely]] {
+    mark_level(python, joined - canary_distance, canary_distance);
   }
-  return same;
+  return Comparison{same, 0, true};
 }
 
-/// Plants a canary at `level` or, where the frame can't bear one, a few levels further out.
-void CallStack::mark_level(const Interpreter& python, std::size_t level) {
-  const std::size_t last = mark_count_ != 0 ? marks_[mark_count_ - 1].level : 0;
-  for (std::size_t tries = 0; tries < canary_distance && level > last && mark_count_ < most_marks(capacity_);
-       ++tries, --level) {
+/// Plants a canary at `level` or, where the frame can't bear one, up to `tries` levels further out.
+bool CallStack::mark_level(const Interpreter& python, std::size_t level, std::size_t tries) {
+  const std::size_t last = trusted_below();
+  for (; tries != 0 && level > last && mark_count_ < most_marks(capacity_); --tries, --level) {
     const Canary canary = plant_canary(python, levels_[level].frame);
     if (canary.object != nullptr) {
       marks_[mark_count_++] = Mark{level, canary};
       pass(fil::Mark::canary_planted);
-      return;
+      return true;
     }
   }
+  return false;
+}
+
+/// Plants a canary as far in as a frame has lived since this was done last, and as one can bear it: those of generators
+/// and coroutines can't, as they are left and entered again.
+void CallStack::mark_steady_level(const Interpreter& python, Gil gil) {
+  const std::size_t level = steady_ < depth_ ? steady_ : depth_ - 1;
+  const std::size_t last = trusted_below();
+  if (gil == Gil::held && level > last + shallow) {
+    mark_level(python, level, level - last - shallow);
+  }
+  compared_ = 0;
+  steady_ = depth_ - 1;
 }
 
 /// Makes room for four times as many levels; false if that is too many, or there is no memory for them.
@@ -102,6 +101,7 @@ bool CallStack::grow() {
   auto* fresh = reinterpret_cast<const std::byte**>(levels + larger);
   auto* marks = reinterpret_cast<Mark*>(fresh + larger);
   auto* sites = reinterpret_cast<SiteId*>(marks + most_marks(larger));
+  auto* level_by_frame = reinterpret_cast<std::uint32_t*>(sites + larger);
   if (capacity_ != 0) {
     memcpy(levels, levels_, depth_ * sizeof(Level));
     memcpy(fresh, fresh_, capacity_ * sizeof(*fresh_));
@@ -113,7 +113,11 @@ bool CallStack::grow() {
   fresh_ = fresh;
   marks_ = marks;
   sites_ = sites;
+  level_by_frame_ = level_by_frame;
   capacity_ = larger;
+  for (std::size_t level = 0; level < depth_; ++level) {
+    level_by_frame_[level_slot(levels_[level].frame)] = static_cast<std::uint32_t>(level);
+  }
   return true;
 }
 
@@ -130,21 +134,16 @@ SiteId CallStack::enter(const ExclusiveGuard& guard, CallTree& tree, const Inter
   if (python.is_transparent(frame)) {
     return caller;
   }
-  Recent& recent = recent_at(caller, instruction);
-  if (recent.instruction != instruction || recent.caller != caller) {
-    const std::byte* code = python.code(frame);
-    // Boundary code can stand where other code stood: what it allocates itself, it allocates outside of the stacks.
-    const SiteId site = tree.is_boundary(code)
-                            ? SiteId::root
-                            : tree.site(guard, caller, code, python.offset_in_code(code, instruction));
-    recent = Recent{instruction, caller, site};
-  }
-  return recent.site;
+  const std::byte* code = python.code(frame);
+  // Boundary code can stand where other code stood: what it allocates itself, it allocates outside of the stacks.
+  const SiteId site =
+      tree.is_boundary(code) ? SiteId::root : tree.site(guard, caller, code, python.offset_in_code(code, instruction));
+  recent_at(caller, instruction) = Recent{instruction, caller, site};
+  return site;
 }
 
 SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
                        const std::byte* leaf, std::uint64_t epoch) {
-  stay_ = 0;
   if (epoch != epoch_) [[unlikely]] {
     pass(fil::Mark::stack_forgotten_as_code_died);
     epoch_ = epoch;
@@ -160,32 +159,33 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
     return SiteId::root;
   }
 
-  // Walk outwards from the leaf until a frame of the cached walk, or the base.
+  // Walk outwards from the leaf until a frame of the cached walk, or the base. Frames of generators come back at other
+  // levels than they were, so a known frame can have other callers; the stacks then join further out.
   std::size_t fresh = 0;
   std::size_t same = 0;
-  std::size_t window = depth_;
+  std::size_t limit = depth_;
   const std::byte* frame = leaf;
   bool joined = false;
   while (frame != nullptr) {
-    if (window != 0) {
-      const std::size_t level = find_level(frame, window);
-      if (level != not_found) {
-        same = verified_levels(python, level, gil);
-        if (same != not_found) {
-          joined = true;
-          pass(same == level + 1 ? fil::Mark::stack_joined : fil::Mark::stack_moved_on_at_join);
-          // Levels whose instruction moved on are entered again, from their cached frames.
-          for (std::size_t i = level + 1; i > same; --i) {
-            if (fresh == capacity_ && !grow()) {
-              break;
-            }
-            fresh_[fresh++] = levels_[i - 1].frame;
+    const std::size_t level = level_by_frame_[level_slot(frame)];
+    if (level < limit && levels_[level].frame == frame) {
+      const Comparison found = compare(python, level, gil);
+      if (found.joined) {
+        joined = true;
+        same = found.same;
+        left(level + 1);
+        pass(same == level + 1 ? fil::Mark::stack_joined : fil::Mark::stack_moved_on_at_join);
+        // Levels whose instruction moved on are entered again, from their cached frames.
+        for (std::size_t i = level + 1; i > same; --i) {
+          if (fresh == capacity_ && !grow()) {
+            break;
           }
-          break;
+          fresh_[fresh++] = levels_[i - 1].frame;
         }
-        pass(fil::Mark::stack_of_other_frames);
-        window = 0;
+        break;
       }
+      pass(fil::Mark::stack_of_other_frames);
+      limit = found.parted;
     }
     if (!python.is_transparent(frame) && tree.is_boundary(python.code(frame))) {
       break;
@@ -203,6 +203,7 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
     pass(fil::Mark::stack_walked_whole);
     same = 0;
     mark_count_ = 0;
+    compared_ = 0;
     base_frame_ = frame;
     base_code_ = frame != nullptr ? python.code(frame) : nullptr;
   }
@@ -222,11 +223,19 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
   for (std::size_t i = fresh; i > 0; --i, ++same) {
     const std::byte* entered = fresh_[i - 1];
     const std::byte* instruction = python.instruction(entered);
-    site = enter(guard, tree, python, site, entered, instruction);
+    site = site_at(guard, tree, python, site, entered, instruction);
     levels_[same] = Level{entered, instruction};
     sites_[same] = site;
+    level_by_frame_[level_slot(entered)] = static_cast<std::uint32_t>(same);
+    pass(fil::Mark::level_entered);
   }
   depth_ = same;
+  if (!joined) {
+    steady_ = depth_ == 0 ? 0 : depth_ - 1;
+  }
+  if (compared_ > worth_a_canary_in_all) [[unlikely]] {
+    mark_steady_level(python, gil);
+  }
   return site;
 }
 

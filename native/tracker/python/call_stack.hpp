@@ -29,8 +29,9 @@ class CallStack {
       if (instruction != levels_[depth_ - 1].instruction) {
         move_on(guard, tree, python, leaf, instruction);
       }
-      if (++stay_ == worth_a_canary_of_its_own && gil == Gil::held && depth_ > shallow) [[unlikely]] {
-        mark_level(python, depth_ - 1);
+      compared_ += depth_ - 1 - trusted_below();
+      if (compared_ > worth_a_canary_in_all) [[unlikely]] {
+        mark_steady_level(python, gil);
       }
       pass(fil::Mark::stack_unchanged);
       return sites_[depth_ - 1];
@@ -83,16 +84,15 @@ class CallStack {
   static constexpr std::size_t worth_a_canary = 48;
   /// ... this many levels from where it began: innermost frames are too short-lived to bear one.
   static constexpr std::size_t canary_distance = 16;
-  /// A frame that has made so many events in a row gets a canary itself: whatever is below it, one look is enough...
-  static constexpr std::uint32_t worth_a_canary_of_its_own = 256;
-  /// ... unless there is next to nothing below it.
+  /// Short walks add up: once they have compared so many levels, which costs some ten canaries, the innermost frame
+  /// that has lived all the while gets one. Rent or buy: https://en.wikipedia.org/wiki/Ski_rental_problem
+  static constexpr std::size_t worth_a_canary_in_all = 2048;
+  /// A canary that spares no more levels than this an event isn't worth it.
   static constexpr std::size_t shallow = 4;
-  /// Levels that a new stack has room for, in a few pages; it grows fourfold.
+  /// Levels that a new stack has room for, in a few pages; it grows fourfold, and stays a power of two.
   static constexpr std::size_t first_depth = 1U << 10;
 
-  /// How many of the innermost cached levels are tried as the place where the current stack joins the cached one.
-  static constexpr std::size_t join_window = 4;
-  /// A power of two; 8 KiB, a quarter of a first-level cache.
+  /// A power of two; 12 KiB, a third of a first-level cache.
   static constexpr std::size_t recent_capacity = 512;
 
   /// Hides where a pointer came from. Comparing a loaded pointer with a cached one tells the compiler that they are
@@ -106,7 +106,7 @@ class CallStack {
   /// Whether all levels but the innermost, whose frame is known to be current, stand where they stood; false also if
   /// that takes a long look, which is for walk() to do.
   [[gnu::always_inline]] bool callers_unchanged(const Interpreter& python) const {
-    const std::size_t stop = mark_count_ != 0 ? marks_[mark_count_ - 1].level : 0;
+    const std::size_t stop = trusted_below();
     if (depth_ - stop > worth_a_canary) [[unlikely]] {
       return false;
     }
@@ -117,12 +117,17 @@ class CallStack {
         return false;
       }
       frame = independent(level[-1].frame);
+      pass(fil::Mark::level_compared);
       if (python.instruction(frame) != level[-1].instruction) {
         return false;
       }
     }
     return mark_count_ != 0 ? canary_lives(python, frame, marks_[mark_count_ - 1].canary)
                             : base_unchanged(python, frame);
+  }
+  /// The innermost level with a canary: those outside it need no look. The outermost if there is none.
+  [[gnu::always_inline]] std::size_t trusted_below() const {
+    return mark_count_ != 0 ? marks_[mark_count_ - 1].level : 0;
   }
   bool base_unchanged(const Interpreter& python, const std::byte* outermost) const {
     return python.previous(outermost) == base_frame_ &&
@@ -131,24 +136,52 @@ class CallStack {
 
   static constexpr std::size_t most_marks(std::size_t levels) { return levels / canary_distance; }
   static constexpr std::size_t bytes_for(std::size_t levels) {
-    return levels * (sizeof(Level) + sizeof(const std::byte*) + sizeof(SiteId)) + most_marks(levels) * sizeof(Mark);
+    return levels * (sizeof(Level) + sizeof(const std::byte*) + sizeof(SiteId) + sizeof(std::uint32_t)) +
+           most_marks(levels) * sizeof(Mark);
   }
   bool grow();
   [[gnu::noinline]] SiteId walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
                                 const std::byte* leaf, std::uint64_t epoch);
-  std::size_t find_level(const std::byte* frame, std::size_t below) const;
-  std::size_t verified_levels(const Interpreter& python, std::size_t joined, Gil gil);
-  [[gnu::cold, gnu::noinline]] void mark_level(const Interpreter& python, std::size_t level);
+  /// How a cached level and those outside it compare with the current stack.
+  struct Comparison {
+    /// From the outermost, how many levels still stand at the same instruction; 0 if the stack has other frames.
+    std::size_t same;
+    /// Where it has them: the level that has another caller than it had. 0 if its outermost frame was called from
+    /// elsewhere.
+    std::size_t parted;
+    bool joined;
+  };
+  Comparison compare(const Interpreter& python, std::size_t joined, Gil gil);
+  [[gnu::cold, gnu::noinline]] bool mark_level(const Interpreter& python, std::size_t level, std::size_t tries);
+  [[gnu::cold, gnu::noinline]] void mark_steady_level(const Interpreter& python, Gil gil);
+
+  /// The frame at `level`, which is not the outermost, was left since the last event.
+  void left(std::size_t level) {
+    if (steady_ >= level) {
+      steady_ = level - 1;
+    }
+  }
+
+  std::size_t level_slot(const std::byte* frame) const {
+    // Frames lie side by side in chunks of stack, or anywhere, by 16 bytes.
+    return static_cast<std::size_t>((reinterpret_cast<std::uintptr_t>(frame) >> 3) * 0x9e37'79b9'7f4a'7c15U >> 40) &
+           (capacity_ - 1);
+  }
 
   /// The innermost frame stands at another instruction than at the last event.
   [[gnu::always_inline]] void move_on(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python,
                                       const std::byte* leaf, const std::byte* instruction) {
     const SiteId caller = depth_ == 1 ? SiteId::root : sites_[depth_ - 2];
     levels_[depth_ - 1].instruction = instruction;
+    sites_[depth_ - 1] = site_at(guard, tree, python, caller, leaf, instruction);
+  }
+  /// The site of a frame that stands at `instruction`, called from `caller`.
+  [[gnu::always_inline]] SiteId site_at(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python,
+                                        SiteId caller, const std::byte* frame, const std::byte* instruction) {
     const Recent& recent = recent_at(caller, instruction);
-    sites_[depth_ - 1] = recent.instruction == instruction && recent.caller == caller
-                             ? recent.site
-                             : enter(guard, tree, python, caller, leaf, instruction);
+    return recent.instruction == instruction && recent.caller == caller
+               ? recent.site
+               : enter(guard, tree, python, caller, frame, instruction);
   }
   const Recent& recent_at(SiteId caller, const std::byte* instruction) const {
     const std::size_t place = (reinterpret_cast<std::uintptr_t>(instruction) >> 1) + index_of(caller) * std::size_t{31};
@@ -157,29 +190,34 @@ class CallStack {
   Recent& recent_at(SiteId caller, const std::byte* instruction) {
     return const_cast<Recent&>(const_cast<const CallStack*>(this)->recent_at(caller, instruction));
   }
-  /// The site of a frame that stands at `instruction`, called from `caller`.
+  /// The same, where it isn't among the recent ones; of a frame that stands for no code, the caller's.
   [[gnu::noinline]] SiteId enter(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, SiteId caller,
                                  const std::byte* frame, const std::byte* instruction);
 
+  // What an event reads comes first, in one line of the cache.
   /// Of the deaths of code objects that the caches know; after another, their addresses may name others.
-  std::uint64_t epoch_ = 0;
-  /// What the outermost level was called from: a frame of boundary code, or null.
-  const std::byte* base_frame_ = nullptr;
-  const std::byte* base_code_ = nullptr;
+  alignas(64) std::uint64_t epoch_ = 0;
   std::size_t depth_ = 0;
-  /// How many levels the arrays below have room for; they are one piece of memory. 0 before the first walk.
-  std::size_t capacity_ = 0;
-  /// By rising level; `most_marks(capacity_)`.
-  Mark* marks_ = nullptr;
-  std::size_t mark_count_ = 0;
-  /// Events since the innermost frame was entered, or found again.
-  std::uint32_t stay_ = 0;
-  Recent recent_[recent_capacity];
   /// Outermost first.
   Level* levels_ = nullptr;
   SiteId* sites_ = nullptr;
+  std::size_t mark_count_ = 0;
+  /// By rising level; `most_marks(capacity_)`.
+  Mark* marks_ = nullptr;
+  /// Levels that were compared since a canary was planted, or thought of, in short walks...
+  std::size_t compared_ = 0;
+  /// ... and the innermost level whose frame has not been left since.
+  std::size_t steady_ = 0;
+  /// What the outermost level was called from: a frame of boundary code, or null.
+  const std::byte* base_frame_ = nullptr;
+  const std::byte* base_code_ = nullptr;
+  /// How many levels the arrays have room for; they are one piece of memory. 0 before the first walk.
+  std::size_t capacity_ = 0;
   /// Frames between the leaf and the join, innermost first.
   const std::byte** fresh_ = nullptr;
+  /// By level_slot() of a frame: the level where it was entered last. Only a hint.
+  std::uint32_t* level_by_frame_ = nullptr;
+  Recent recent_[recent_capacity];
 };
 
 }  // namespace fil::python

@@ -39,6 +39,7 @@ class SampledLedger {
   void change_sampled(const ExclusiveGuard&, SiteId site, Half half, std::int64_t delta) {
     const auto judging = static_cast<std::size_t>(half);
     read(1 - judging, site, 0, delta);
+    prolong(1 - judging, delta);
     judge(judging, 2 * delta);
   }
 
@@ -58,18 +59,39 @@ class SampledLedger {
     site.sampled_bytes.store(held_sampled + sampled, std::memory_order_release);
   }
 
+  /// What grows while nothing has been released since the peak belongs to it: else what was allocated between the last
+  /// sample that judges and the true peak, twice the mean distance on average, would be missing.
+  void prolong(std::size_t number, std::int64_t delta) {
+    if (delta < 0) {
+      is_over_[number] = true;
+    } else if (!is_over_[number]) {
+      begin_anew(number);
+    }
+  }
+
+  /// The finder's peak is now.
+  void begin_anew(std::size_t number) {
+    segment::PeakFinder& finder = finders_[number];
+    finder.generation.store(finder.generation.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+
   void judge(std::size_t number, std::int64_t delta) {
     segment::PeakFinder& finder = finders_[number];
     const std::int64_t judged = finder.judged_bytes.load(std::memory_order_relaxed) + delta;
     finder.judged_bytes.store(judged, std::memory_order_relaxed);
     if (judged > finder.peak_bytes.load(std::memory_order_relaxed)) {
       finder.peak_bytes.store(judged, std::memory_order_relaxed);
-      finder.generation.store(finder.generation.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+      is_over_[number] = false;
+      begin_anew(number);
+    } else if (delta < 0) {
+      is_over_[number] = true;
     }
   }
 
   segment::PeakFinder* finders_ = nullptr;
   segment::SampledCounts* counts_[segment::sampled_halves] = {};
+  /// Something was released since the finder's peak.
+  bool is_over_[segment::sampled_halves] = {};
 };
 
 }  // namespace fil::sampling
