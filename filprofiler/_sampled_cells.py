@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 SAMPLED_CELLS = "filprofiler.sampled-cells"
 """That of schema/sampled-cell.ts; the browser tests sample by it."""
 
-MEAN_BYTES = 64 * 1024
+MEAN_BYTES = 32 * 1024
 """One allocated byte in so many is sampled: that of jobs in production (native/tracker/production/job.cpp)."""
 
 

@@ -24,7 +24,7 @@ export interface Interval {
 
 export const CONFIDENCE = 0.95;
 /** Standard deviations to both sides, for that confidence: see above. */
-const QUANTILE = 2.2;
+export const REACH = 2.2;
 /** With fewer samples the normal interval is too short. */
 const ENOUGH_SAMPLES = 10;
 /** A line of which nothing was seen holds less than so many times the mean, in 95 of 100 cases: -ln(0.05). */
@@ -41,7 +41,7 @@ export function intervalOf(bytes: number, sampledBytes: number, { meanBytes }: S
   const exactBytes = bytes - sampledBytes;
   const samples = sampledBytes / meanBytes;
   if (samples >= ENOUGH_SAMPLES) {
-    const reach = QUANTILE * Math.sqrt(meanBytes * sampledBytes);
+    const reach = REACH * Math.sqrt(meanBytes * sampledBytes);
     return { lowBytes: bytes - reach, highBytes: bytes + reach };
   }
   if (sampledBytes === 0) {
@@ -49,8 +49,8 @@ export function intervalOf(bytes: number, sampledBytes: number, { meanBytes }: S
     return { lowBytes: bytes, highBytes: bytes + mostUnseenBytes({ meanBytes }) };
   }
   return {
-    lowBytes: exactBytes + (meanBytes * chiSquare(-QUANTILE, 2 * samples)) / 2,
-    highBytes: exactBytes + (meanBytes * chiSquare(QUANTILE, 2 * samples + 2)) / 2,
+    lowBytes: exactBytes + (meanBytes * chiSquare(-REACH, 2 * samples)) / 2,
+    highBytes: exactBytes + (meanBytes * chiSquare(REACH, 2 * samples + 2)) / 2,
   };
 }
 

@@ -48,7 +48,7 @@ test('a cell has no badge where the setting is off', async () => {
 });
 
 test('each cell has one, with its peak, what it kept, its time, and the intervals', async () => {
-  await save({});
+  await save({ sampleCells: true });
   await notebook.open('sampled-cells.ipynb');
   await expect(async () => {
     await notebook.run(0);
@@ -58,7 +58,7 @@ test('each cell has one, with its peak, what it kept, its time, and the interval
   // Once in a while one of its few bytes is in the sample.
   await expect(async () => {
     await notebook.run(1);
-    await expect(figures(1)).toContainText('Peak below 191.7 KiB', { timeout: 3000 });
+    await expect(figures(1)).toContainText('Peak below 95.9 KiB', { timeout: 3000 });
   }).toPass();
   await expect(figures(1)).toBeDisabled();
   await expect(notebook.cells.nth(0).locator('.jp-OutputArea-output')).toHaveCount(1);

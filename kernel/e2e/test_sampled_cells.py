@@ -94,7 +94,7 @@ def test_each_cell_is_told_with_its_id_and_leaves_no_output(sampling: Kernel) ->
     wish(sampling, told["serial"])
     report = Report.unpack(next_news(sampling, "report", serial=told["serial"])["bundle"])
     assert report.peak == told["peakBytes"]
-    assert report.data["sampling"]["meanBytes"] == 64 * 1024
+    assert report.data["sampling"]["meanBytes"] == 32 * 1024
     cell = f"Cell [{result.reply['execution_count']}]"
     assert report.source_of(cell, 1) == ALLOCATE
     assert set(result.kinds()) <= {"execute_input", "comm_msg"}

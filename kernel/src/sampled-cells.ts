@@ -265,7 +265,7 @@ export class SampledCells {
 }
 
 /** What stands in the kernel's settings if nothing was seen. */
-const NOTHING_SEEN = { meanBytes: 64 * 1024, exactFromBytes: 32 * 1024 } as const;
+const NOTHING_SEEN = { meanBytes: 32 * 1024, exactFromBytes: 32 * 1024 } as const;
 
 function figuresOf(
   snapshot: Snapshot | null,

@@ -30,7 +30,7 @@ describe('how sure a sampled figure is', () => {
 
   it('of a line of which nothing was seen, below three times the mean', () => {
     expect(intervalOf(0, 0, sampling)).toEqual({ lowBytes: 0, highBytes: 2.995732 * 65_536 });
-    expect(intervalInWords(65_536, 65_536, sampling)).toBe('between 857 B and 356.1 KiB');
+    expect(intervalInWords(65_536, 65_536, sampling)).toBe('between 247 B and 400.8 KiB');
   });
 
   it('says nothing where every allocation was counted', () => {

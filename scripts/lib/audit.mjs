@@ -43,16 +43,12 @@ export function shippedPackages(lock) {
 
 /** @returns {Promise<AuditOutcome>} */
 export async function auditNpm() {
-  const result = spawnSync(
-    'npm',
-    ['audit', '--audit=true', '--json', '--fetch-retries=0', '--fetch-timeout=20000'],
-    {
-      cwd: ROOT,
-      env: environment(),
-      encoding: 'utf8',
-      timeout: 120_000,
-    },
-  );
+  const result = spawnSync('npm', ['audit', '--audit=true', '--json', '--fetch-retries=0', '--fetch-timeout=20000'], {
+    cwd: ROOT,
+    env: environment(),
+    encoding: 'utf8',
+    timeout: 120_000,
+  });
   /** @type {{ vulnerabilities?: Record<string, { severity: string, range: string }>, message?: string }} */
   const answer = parse(result.stdout) ?? {};
   if (answer.vulnerabilities === undefined) {
@@ -63,7 +59,12 @@ export async function auditNpm() {
   const advisories = all
     .filter(([name]) => shipped.has(name))
     .map(([name, advisory]) => `npm package ${name} ${advisory.range}: ${advisory.severity} (npm audit says more)`);
-  return outcome('npm audit', shipped.size, advisories, all.map(([name]) => name).filter((name) => !shipped.has(name)));
+  return outcome(
+    'npm audit',
+    shipped.size,
+    advisories,
+    all.map(([name]) => name).filter((name) => !shipped.has(name)),
+  );
 }
 
 /** What pip installs beside filprofiler: its own dependencies. */

@@ -68,7 +68,9 @@ export function mistakes(rows, declared, elsewhere) {
   const known = new Set([...declared, ...elsewhere]);
   return [
     ...declared.filter((name) => !told.has(name)).map((name) => `${name} is not in docs/dependencies.md.`),
-    ...[...told].filter((name) => !known.has(name)).map((name) => `${name} is in docs/dependencies.md, and nothing needs it.`),
+    ...[...told]
+      .filter((name) => !known.has(name))
+      .map((name) => `${name} is in docs/dependencies.md, and nothing needs it.`),
     ...rows
       .filter(({ reason, licence, maintained }) => reason === '' || licence === '' || maintained === '')
       .map(({ names }) => `${names.join(', ')}: reason, licence or maintainers are missing in docs/dependencies.md.`),
@@ -91,7 +93,9 @@ export function unfitLicences(packages, isShipped) {
   return packages
     .filter(({ name, licences }) => {
       const fit = isShipped(name) ? PERMISSIVE : OF_TOOLS;
-      const isFit = licences.some((expression) => alternatives(expression).some((all) => all.every((each) => fit.has(each))));
+      const isFit = licences.some((expression) =>
+        alternatives(expression).some((all) => all.every((each) => fit.has(each))),
+      );
       return !isFit;
     })
     .map(({ name, licences }) => `${name}: its licence is ${licences.join(', ') || 'not told'}.`);
@@ -116,7 +120,11 @@ export function npmPackages(lock, manifest) {
 
 /** @param {string} words @returns {string[]} */
 function inSpdx(words) {
-  if (alternatives(words).flat().every((each) => OF_TOOLS.has(each))) {
+  if (
+    alternatives(words)
+      .flat()
+      .every((each) => OF_TOOLS.has(each))
+  ) {
     return [words];
   }
   const found = WORDS.find(([pattern]) => pattern.test(words))?.[1];
@@ -137,7 +145,9 @@ print(json.dumps(packages))`;
   const answer = spawnSync(PYTHON, ['-c', program], { encoding: 'utf8' });
   /** @type {[string, string][]} */
   const packages = JSON.parse(answer.stdout);
-  return packages.filter(([name]) => name !== 'filprofiler').map(([name, words]) => ({ name, licences: inSpdx(words) }));
+  return packages
+    .filter(([name]) => name !== 'filprofiler')
+    .map(([name, words]) => ({ name, licences: inSpdx(words) }));
 }
 
 /** Of the machine: found by cmake, apt-get and the tests. */
@@ -163,10 +173,7 @@ export function dependencyProblems() {
   ];
   const declared = [...new Set([...Object.keys({ ...dependencies, ...devDependencies }), ...python])];
   const shipped = new Set([...shippedPackages(lock), ...listed('dependencies')]);
-  const packages = [
-    ...npmPackages(lock, (place) => JSON.parse(text(place, 'package.json'))),
-    ...pythonPackages(),
-  ];
+  const packages = [...npmPackages(lock, (place) => JSON.parse(text(place, 'package.json'))), ...pythonPackages()];
   return [
     ...mistakes(tableRows(text('docs', 'dependencies.md')), declared, ELSEWHERE),
     ...unfitLicences(packages, (name) => shipped.has(name)),

@@ -1,5 +1,5 @@
 /** Compares sampled runs of a program with what the exact tracker counts: how often intervals hold, how far off estimates are. */
-import { intervalOf } from '../../build/ts/schema/sampling.js';
+import { REACH, intervalOf } from '../../build/ts/schema/sampling.js';
 import { tracked } from './benchmark.mjs';
 import { PYTHON, at } from './paths.mjs';
 
@@ -91,7 +91,7 @@ export function judge(exact, runs, meanBytes, leastBytes) {
       bias: mean - 1,
       biasError: spread / Math.sqrt(runs.length),
       spread,
-      stated: sum(intervals.map(({ lowBytes, highBytes }) => (highBytes - lowBytes) / 2 / 1.96 / truth)) / runs.length,
+      stated: sum(intervals.map(({ lowBytes, highBytes }) => (highBytes - lowBytes) / 2 / REACH / truth)) / runs.length,
     };
   });
 }

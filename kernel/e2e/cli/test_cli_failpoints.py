@@ -73,10 +73,9 @@ def test_a_sampled_job_is_not_disturbed_by_any_failure(failpoint, tmp_path):
     assert len(report_directories(tmp_path)) + len(done.said) == 1
 
 
-def test_without_memory_for_its_report_a_job_ends_at_once_and_a_line_says_why(tmp_path):
+def test_without_memory_for_its_report_a_job_is_let_go_first(tmp_path):
     (tmp_path / "script.py").write_text(PROGRAM)
     done = profiled(["--sample", "script.py"], tmp_path, FIL_FAILPOINTS="production_memory")
     assert done.behaviour == plain(["script.py"], tmp_path).behaviour
-    assert len(done.said) == 1
-    assert "it takes 150 MB of memory, and 0 MB are left" in done.said[0]
-    assert report_directories(tmp_path) == []
+    assert done.said == ()
+    assert len(report_directories(tmp_path)) == 1

@@ -283,7 +283,7 @@ def test_reports_of_many_processes_merge_into_one(tmp_path):
 def test_with_little_memory_left_a_report_waits_for_the_end_of_the_job(tmp_path):
     """Node's memory must not be what has the job killed, least of all where its whole control group is."""
     (tmp_path / "job.py").write_text("import time\nkept = b'x' * 150_000_000\ntime.sleep(3)\nprint('end')\n")
-    with limited(260_000_000) as place:
+    with limited(185_000_000) as place:
         done = subprocess.run(
             [*FIL, "run", "--sample", "--every", "1", "job.py"],
             cwd=tmp_path,
@@ -300,4 +300,4 @@ def test_with_little_memory_left_a_report_waits_for_the_end_of_the_job(tmp_path)
             # Where no control group can be made, memory does not get scarce.
             assert len(complete_reports(tmp_path)) == 1
             assert len(said) == 1
-            assert "waits until 150 MB of memory are left" in said[0]
+            assert "waits until 40 MB of memory are left" in said[0]

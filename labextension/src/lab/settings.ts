@@ -22,7 +22,7 @@ export class Settings {
   /** What has to be left then, as `500MB`; empty for what the kernel was started with. */
   guardHeadroom = '';
   /** Whether cells that nobody profiles are sampled. */
-  samplesCells = true;
+  samplesCells = false;
   readonly #changed = new Signal<this, undefined>(this);
 
   /** Some value is another one now. */
@@ -44,7 +44,7 @@ export class Settings {
       this.cellLimit = typeof cellLimit === 'string' ? cellLimit.trim() : '';
       this.hasGuard = guard !== false;
       this.guardHeadroom = typeof guardHeadroom === 'string' ? guardHeadroom.trim() : '';
-      this.samplesCells = sampleCells !== false;
+      this.samplesCells = sampleCells === true;
       if (typeof largestReport === 'number') {
         useLargestReport(largestReport);
       }

@@ -27,9 +27,9 @@ namespace {
 constexpr std::uint64_t second = 1'000'000'000U;
 /// Longer takes no report; whatever hangs then must not stay.
 constexpr std::uint64_t longest_report_seconds = 60;
-/// Node takes about 100 MB while it makes a report. With less than this left it could be what has the job killed: its
-/// control group may go as a whole, as Kubernetes has it.
-constexpr std::int64_t least_left_bytes = 150'000'000;
+/// Node takes 15 MB of memory of its own while it makes a report, and more for many call sites. With less than this
+/// left it could be what has the job killed: its control group may go as a whole, as Kubernetes has it.
+constexpr std::int64_t least_left_bytes = 40'000'000;
 /// How long the last report waits for the memory that the end of the job gives back.
 constexpr std::uint64_t longest_wait_seconds = 10;
 
@@ -221,11 +221,12 @@ class Recorder {
         has_memory = has_memory_for_report();
       }
     }
-    if (has_memory) {
+    // Where the job is gone, there is nothing that could be hurt.
+    if (has_memory || has_died()) {
       report(reason, status);
     } else {
       char why[96];
-      snprintf(why, sizeof(why), "it takes %lld MB of memory, and %lld MB are left",
+      snprintf(why, sizeof(why), "%lld MB of memory have to be left for it, and %lld MB are",
                static_cast<long long>(least_left_bytes / 1'000'000), static_cast<long long>(left_ / 1'000'000));
       tell(why);
     }
