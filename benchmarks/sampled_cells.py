@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+import psutil
 from jupyter_client.manager import KernelManager
 
 from filprofiler._sampled_cells import SAMPLED_CELLS
@@ -20,6 +21,8 @@ CELLS = {
     "json": "import json\nfor _ in range(60): json.loads(json.dumps([{'a': n, 'b': str(n)} for n in range(5000)]))",
     "arrays": "import numpy as np\nfor _ in range(60_000):\n    np.ones(500) * 2.0",
 }
+HELD = "held = [bytearray(500) for _ in range(800_000)]"
+SETTLE_SECONDS = 2
 CPU = "import time, gc\ngc.collect()\ntime.process_time()"
 
 
@@ -58,35 +61,65 @@ class Kernel:
             elif other["msg_type"] == "status" and other["content"]["execution_state"] == "idle":
                 return seconds, value
 
-    def processor_seconds(self, code: str) -> float:
-        """That the kernel's process takes for a cell, with all that is done around it."""
+    def processor_seconds(self, *cells: str) -> float:
+        """That the kernel's process takes for cells, with all that is done around them."""
         before = float(self.run(CPU)[1] or 0)
-        self.run(code)
+        for code in cells:
+            self.run(code)
         return float(self.run(CPU)[1] or 0) - before
+
+    def resident_bytes(self) -> int:
+        """Of the kernel's process and of Fil's beside it."""
+        proxy = psutil.Process(self.manager.provisioner.pid)
+        return sum(process.memory_info().rss for process in (proxy, *proxy.children(recursive=True)))
+
+    def shut_down(self) -> None:
+        """Ends it."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+def memory(*, sampled: bool) -> int:
+    """Resident memory of a kernel, in bytes, that holds much after each cell has run twice."""
+    kernel = Kernel()
+    try:
+        kernel.tell("comm_open" if sampled else "comm_close")
+        for code in [*CELLS.values(), *CELLS.values(), HELD]:
+            kernel.run(code)
+        time.sleep(SETTLE_SECONDS)
+        return kernel.resident_bytes()
+    finally:
+        kernel.shut_down()
 
 
 def main() -> None:
-    """Prints a line for each cell, and one for cells that do nothing."""
+    """Prints a line for each cell, for cells that do nothing, and for memory."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     kernel = Kernel()
     try:
-        taken: dict[tuple[str, bool], list[float]] = {}
+        processor: dict[tuple[str, bool], list[float]] = {}
+        replies: dict[bool, list[float]] = {False: [], True: []}
         for number in range(rounds + 1):
             for sampled in (False, True) if number % 2 else (True, False):
                 kernel.tell("comm_open" if sampled else "comm_close")
                 for name, code in CELLS.items():
-                    taken.setdefault((name, sampled), []).append(kernel.processor_seconds(code))
-                empty = [kernel.run("None")[0] for _ in range(EMPTY_CELLS)]
-                taken.setdefault(("empty cell", sampled), []).append(statistics.median(empty))
-        for name in CELLS:
+                    processor.setdefault((name, sampled), []).append(kernel.processor_seconds(code))
+                empty = kernel.processor_seconds(*["None"] * EMPTY_CELLS)
+                processor.setdefault(("empty", sampled), []).append(empty)
+                replies[sampled].append(statistics.median(kernel.run("None")[0] for _ in range(EMPTY_CELLS)))
+        ratios = []
+        for name in [*CELLS, "empty"]:
             # The first round imports.
-            plain, ours = (min(taken[name, sampled][1:]) for sampled in (False, True))
+            plain, ours = (min(processor[name, sampled][1:]) for sampled in (False, True))
+            ratios.append(ours / plain)
             print(f"{name:10} processor time sampled to not: {ours / plain:.3f}")
-        plain, ours = (statistics.median(taken["empty cell", sampled][1:]) for sampled in (False, True))
-        print(f"an empty cell's reply: {1000 * (ours - plain):+.1f} ms")
+        print(f"geometric mean: {statistics.geometric_mean(ratios):.3f}")
+        plain, ours = (min(replies[sampled][1:]) for sampled in (False, True))
+        print(f"an empty cell's reply, sampled to not: {ours / plain:.2f}")
     finally:
-        kernel.client.stop_channels()
-        kernel.manager.shutdown_kernel(now=True)
+        kernel.shut_down()
+    plain, ours = (statistics.median(memory(sampled=sampled) for _ in range(3)) for sampled in (False, True))
+    print(f"resident memory added: {(ours - plain) / 1e6:+.1f} MB on {plain / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from filprofiler._control import Outcome
 from filprofiler._guard import contains_memory_error
 from filprofiler._profiling import Profile
 from filprofiler._request import Request, is_inside_cell, parse_cell, parse_metadata, without_magic
+from filprofiler._sampled_profile import SampledProfile
 
 # Call stacks of a cell begin below the frame that runs its code; those of compiling it, below the frame that does that.
 _RUN_CELL = tuple(
@@ -43,7 +44,9 @@ class Profiler(Protocol):
     def samples(self) -> bool:
         """Whether cells that nobody profiles are to be sampled."""
 
-    def begin_sampled(self, number: int | None, cell_id: str, boundaries: tuple[CodeType, ...]) -> Profile | None:
+    def begin_sampled(
+        self, number: int | None, cell_id: str, boundaries: tuple[CodeType, ...]
+    ) -> SampledProfile | None:
         """A running profile that samples; None if there can't be one, of which nothing is said."""
 
 
@@ -51,14 +54,18 @@ class _Cell:
     """A cell that asked to be profiled, while it runs."""
 
     def __init__(
-        self, info: ExecutionInfo, number: int | None, request: Request | None, begin: Callable[[], Profile | None]
+        self,
+        info: ExecutionInfo,
+        number: int | None,
+        request: Request | None,
+        begin: Callable[[], Profile | SampledProfile | None],
     ) -> None:
         self.info = info
         self.number = number
         self.request = request
         """None for a cell that is only sampled."""
-        self.profile: Profile | None = None
-        self._begin: Callable[[], Profile | None] | None = begin
+        self.profile: Profile | SampledProfile | None = None
+        self._begin: Callable[[], Profile | SampledProfile | None] | None = begin
         self._thread = threading.get_ident()
 
     def visit(self, tree: ast.AST) -> ast.AST:
@@ -166,8 +173,8 @@ class CellEvents:
             return
         self._state.cell = None
         self._shell.ast_transformers.remove(cell)
-        if cell.profile is not None and cell.request is None:
-            cell.profile.end_sampled(_outcome(result))
+        if isinstance(cell.profile, SampledProfile):
+            cell.profile.end(_outcome(result))
         elif cell.profile is not None and cell.request is not None:
             error = None if result is None else result.error_before_exec or result.error_in_exec
             memory_error = contains_memory_error(error)

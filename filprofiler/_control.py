@@ -1,6 +1,5 @@
 """The line to the proxy: asks for profiles to begin and end. The messages are defined in `schema/control.ts`."""
 
-import hashlib
 import hmac
 import itertools
 import json
@@ -15,7 +14,7 @@ import zmq
 
 from filprofiler import _tracker
 
-CONTROL_VERSION = 5
+CONTROL_VERSION = 6
 """That of schema/control.ts; the proxy refuses another."""
 
 _sibling_ids = itertools.count(1_000_000, 1_000)
@@ -34,6 +33,16 @@ class CellSource(TypedDict):
     filename: str
     executionCount: int
     source: str
+
+
+class EndedCell(TypedDict):
+    """A sampled cell that has ended; see `schema/control.ts`."""
+
+    subject: Mapping[str, object]
+    parentHeader: Mapping[str, object] | None
+    outcome: Outcome
+    seconds: float
+    session: int | None
 
 
 class Report(TypedDict):
@@ -90,6 +99,7 @@ class ControlClient:
         self._lock = threading.Lock()
         self._socket: zmq.Socket[bytes] | None = None
         self._last_id = 0
+        self._answered_id = 0
 
     def begin(
         self,
@@ -103,7 +113,6 @@ class ControlClient:
         limit_bytes: int | None = None,
         headroom_bytes: int | None = None,
         guard: bool | None = None,
-        sampled: bool = False,
         children: bool = True,
         exact_tree: bool | None = None,
     ) -> None:
@@ -123,7 +132,6 @@ class ControlClient:
             "limitBytes": limit_bytes,
             "headroomBytes": headroom_bytes,
             "guard": guard,
-            "sampled": sampled,
             "children": children,
             "exactTree": exact_tree,
         }
@@ -184,13 +192,31 @@ class ControlClient:
             "filesProblem": reply.get("filesProblem"),
         }
 
-    def end_sampled(self, outcome: Outcome) -> None:
-        """Announces that a sampled cell has ended; its report goes past this process.
+    def post(self, message: dict[str, object]) -> int | None:
+        """Says something without waiting for the answer; :meth:`wait_for` does.
 
-        Raises:
-            ControlError: if the proxy refuses, or does not answer.
+        Returns:
+            Its number; None if it can't be said.
         """
-        self._ask({"type": "end", "outcome": outcome}, ANSWER_SECONDS)
+        if os.getpid() != self._pid:
+            return None
+        try:
+            with self._lock:
+                self._socket = self._socket or self._connect()
+                return self._send(self._socket, message)
+        except (ControlError, zmq.ZMQError):
+            return None
+
+    def wait_for(self, number: int, seconds: float) -> None:
+        """Waits until what :meth:`post` said was answered, but no longer than so."""
+        if os.getpid() != self._pid:
+            return
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            while self._answered_id < number and self._socket is not None:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._receive(self._socket, left):
+                    return
 
     def lines(self, envelope: Mapping[str, object]) -> list[LineRecord]:
         """Which lines held what in a report that :meth:`end` returned before.
@@ -240,18 +266,31 @@ class ControlClient:
         return socket
 
     def _exchange(self, socket: "zmq.Socket[bytes]", message: dict[str, object], seconds: float) -> _Reply:
+        number = self._send(socket, message)
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            reply = self._receive(socket, left)
+            # Another id: the answer to a request that was given up, or was not waited for.
+            if reply is not None and reply["id"] == number:
+                return reply
+        msg = f"Fil's kernel process did not answer within {seconds:.0f} s; restart the kernel"
+        raise ControlError(msg)
+
+    def _send(self, socket: "zmq.Socket[bytes]", message: dict[str, object]) -> int:
         self._last_id += 1
         body = json.dumps({**message, "id": self._last_id}, default=str).encode()
         socket.send_multipart([self._sign(body), body])
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            if socket.poll(int(left * 1000) + 1):
-                reply = self._read(socket.recv_multipart())
-                # Another id: the answer to a request that was given up.
-                if reply is not None and reply["id"] == self._last_id:
-                    return reply
-        msg = f"Fil's kernel process did not answer within {seconds:.0f} s; restart the kernel"
-        raise ControlError(msg)
+        return self._last_id
+
+    def _receive(self, socket: "zmq.Socket[bytes]", seconds: float) -> _Reply | None:
+        """The next answer; None if none that deserves the name comes in that time."""
+        if not socket.poll(int(seconds * 1000) + 1):
+            return None
+        reply = self._read(socket.recv_multipart())
+        if reply is not None:
+            # They come in the order of the requests.
+            self._answered_id = max(self._answered_id, reply["id"])
+        return reply
 
     def _read(self, frames: list[bytes]) -> _Reply | None:
         match frames:
@@ -262,7 +301,8 @@ class ControlClient:
                 return None
 
     def _sign(self, body: bytes) -> bytes:
-        return hmac.new(self._key, body, hashlib.sha256).hexdigest().encode()
+        # In one call, as it is made after each cell that is sampled.
+        return hmac.digest(self._key, body, "sha256").hex().encode()
 
 
 def _working_directory() -> str:

@@ -36,6 +36,8 @@ from filprofiler._observed import Observer
 from filprofiler._profiling import Profile, ProfilingError, writable_directory
 from filprofiler._request import HELP, Request, parse_options, split_line
 from filprofiler._sampled_cells import MEAN_BYTES, SampledCells
+from filprofiler._sampled_profile import Cell as SampledCell
+from filprofiler._sampled_profile import SampledNews, SampledProfile, begin
 
 CHOOSE_KERNEL = (
     "Fil can't profile in this kernel: memory has to be tracked from a process's start. "
@@ -67,6 +69,7 @@ class FilProfile(Magics):
         self._cells = KnownCells(shell)
         self.observer = Observer(shell)
         self.sampled_cells = SampledCells(shell)
+        self._sampled_news = SampledNews(_control.client, self._cells.take_new)
         self._timed_display: tuple[object, str] | None = None
 
     @output_can_be_silenced
@@ -157,18 +160,12 @@ class FilProfile(Magics):
         """Whether cells that nobody profiles are to be sampled."""
         return self.sampled_cells.are_wanted
 
-    def begin_sampled(self, number: int | None, cell_id: str, boundaries: tuple[CodeType, ...]) -> Profile | None:
+    def begin_sampled(
+        self, number: int | None, cell_id: str, boundaries: tuple[CodeType, ...]
+    ) -> SampledProfile | None:
         """A running profile that samples; None if there can't be one, of which nothing is said."""
-        try:
-            return Profile(
-                {"kind": "cell", "executionCount": number, "cellId": cell_id},
-                boundaries=boundaries,
-                cells=self._cells.take_new,
-                parent_header=self._parent_header,
-                sampling_mean_bytes=MEAN_BYTES,
-            )
-        except ProfilingError:
-            return None
+        subject = {"kind": "cell", "executionCount": number, "cellId": cell_id}
+        return begin(SampledCell(subject, self._parent_header), boundaries, MEAN_BYTES, self._sampled_news)
 
     @property
     def _parent_header(self) -> dict[str, Any] | None:

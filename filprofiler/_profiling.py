@@ -8,6 +8,7 @@ from types import CodeType
 from filprofiler import _control, _tracker
 from filprofiler._control import CellSource, Outcome, Report
 from filprofiler._result import ProfileResult, remember
+from filprofiler._sampled_profile import give_way, one_at_a_time
 from filprofiler._thread_pools import limit_to_one_thread
 
 
@@ -15,10 +16,6 @@ class ProfilingError(RuntimeError):
     """Why something is not profiled, for the user."""
 
 
-_one_at_a_time = threading.Lock()
-
-_sampling: "list[Profile]" = []
-"""The sampled profile that runs, if one does: whoever takes it out ends it. It gives way to one that was asked for."""
 _stopping = threading.RLock()
 
 
@@ -55,7 +52,6 @@ class Profile:
         limit_bytes: int | None = None,
         headroom_bytes: int | None = None,
         guard: bool | None = None,
-        sampling_mean_bytes: int = 0,
         children: bool = True,
         exact_tree: bool | None = None,
     ) -> None:
@@ -72,8 +68,6 @@ class Profile:
             limit_bytes: what the profiled code may hold.
             headroom_bytes: what has to be left meanwhile; None for what the process was started with, as with the next.
             guard: whether anything is done when it is not.
-            sampling_mean_bytes: one allocated byte in so many is sampled, and the process computes as it does without
-                us; 0 to count every allocation. To be ended by :meth:`end_sampled`.
             children: whether processes that it starts are in the report.
             exact_tree: whether their joint peak is exact to the byte; None for the setting of Fil's process.
 
@@ -84,9 +78,8 @@ class Profile:
         if client is None:
             msg = "this process was not started by Fil"
             raise ProfilingError(msg)
-        if sampling_mean_bytes == 0:
-            _give_way()
-        if not _one_at_a_time.acquire(blocking=False):
+        give_way()
+        if not one_at_a_time.acquire(blocking=False):
             msg = "another profile is running, and there is one at a time"
             raise ProfilingError(msg)
         self._client = client
@@ -104,17 +97,13 @@ class Profile:
                 limit_bytes=limit_bytes,
                 headroom_bytes=headroom_bytes,
                 guard=guard,
-                sampled=sampling_mean_bytes != 0,
                 children=children,
                 exact_tree=exact_tree,
             )
             self._announced = True
-            if sampling_mean_bytes == 0:
-                self._restore_pools = limit_to_one_thread()
-            _tracker.begin(boundaries, sampling_mean_bytes)
+            self._restore_pools = limit_to_one_thread()
+            _tracker.begin(boundaries)
             self._tracking = True
-            if sampling_mean_bytes != 0:
-                _sampling.append(self)
         except BaseException as error:
             self._abandon()
             if isinstance(error, (_control.ControlError, _tracker.TrackerError)):
@@ -161,28 +150,10 @@ class Profile:
         except (_control.ControlError, _tracker.TrackerError) as error:
             raise ProfilingError(str(error)) from error
         finally:
-            _one_at_a_time.release()
+            one_at_a_time.release()
 
     def _remember(self, report: Report) -> None:
         remember(ProfileResult(report["bundle"], report["files"]))
-
-    def end_sampled(self, outcome: Outcome) -> None:
-        """Ends a sampled profile, unless it has given way to another; its report goes past this process."""
-        if not _taken(self):
-            return
-        try:
-            self.stop()
-            self._client.end_sampled(outcome)
-        except (_control.ControlError, _tracker.TrackerError):
-            # Nobody has asked for it.
-            pass
-        finally:
-            _one_at_a_time.release()
-
-    def give_up_sampled(self) -> None:
-        """Ends a sampled profile without a report."""
-        if _taken(self):
-            self._abandon()
 
     def _abandon(self) -> None:
         try:
@@ -193,21 +164,7 @@ class Profile:
             # The first failure is the one to tell.
             pass
         finally:
-            _one_at_a_time.release()
-
-
-def _taken(profile: Profile) -> bool:
-    """Whether the caller is the one to end a sampled profile."""
-    try:
-        _sampling.remove(profile)
-    except ValueError:
-        return False
-    return True
-
-
-def _give_way() -> None:
-    for profile in _sampling:
-        profile.give_up_sampled()
+            one_at_a_time.release()
 
 
 def _observed(observe: Callable[[], Mapping[str, object]]) -> Mapping[str, object] | None:

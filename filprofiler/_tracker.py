@@ -49,6 +49,8 @@ def _library() -> ctypes.PyDLL | None:
     library.fil_begin.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64]
     library.fil_end.restype = None
     library.fil_end.argtypes = []
+    library.fil_last_session.restype = ctypes.c_uint32
+    library.fil_last_session.argtypes = [ctypes.POINTER(ctypes.c_int64)]
     library.fil_is_forked.restype = ctypes.c_int
     library.fil_is_forked.argtypes = []
     library.fil_is_tracking.restype = ctypes.c_int
@@ -129,6 +131,15 @@ def end() -> None:
     library = _library()
     if library is not None:
         library.fil_end()
+
+
+def last_session() -> tuple[int, int]:
+    """The number of the latest session, 0 if there was none, and the peak in bytes of what it counted or estimated."""
+    library = _library()
+    if library is None:
+        return 0, 0
+    peak_bytes = ctypes.c_int64()
+    return library.fil_last_session(ctypes.byref(peak_bytes)), peak_bytes.value
 
 
 def is_forked() -> bool:

@@ -11,7 +11,7 @@ import { Observed } from './observed.js';
 import { ReportEnvelope, Subject } from './report.js';
 
 /** Raised whenever either side would misunderstand the other. */
-export const CONTROL_VERSION = 5;
+export const CONTROL_VERSION = 6;
 
 /**
  * The member of an execute_request's metadata by which a front end asks to profile a cell; its value is a {@link ProfileRequest}. It
@@ -65,6 +65,20 @@ export const LineRecord = z.object({
 });
 export type LineRecord = z.infer<typeof LineRecord>;
 
+const outcome = z.enum(['completed', 'error', 'interrupted']);
+
+/** A sampled cell that has ended. */
+export const EndedCell = z.object({
+  subject: Subject,
+  /** The Jupyter message that asked for the cell, as its parent header. */
+  parentHeader: z.nullable(z.record(z.string(), z.unknown())),
+  outcome,
+  seconds: z.number().check(z.minimum(0)),
+  /** The tracker's session with its figures; null if nothing was seen in it. */
+  session: z.nullable(z.int().check(z.minimum(1))),
+});
+export type EndedCell = z.infer<typeof EndedCell>;
+
 export const ControlRequest = z.discriminatedUnion('type', [
   /** First message of a process: who it is. Answered by `ok`, or by `refused` with a reason to show the user. */
   z.object({
@@ -96,8 +110,6 @@ export const ControlRequest = z.discriminatedUnion('type', [
     headroomBytes: z.optional(z.nullable(z.int().check(z.minimum(1)))),
     /** Whether anything is done when it is not; null or absent for what the process was started with. */
     guard: z.optional(z.nullable(z.boolean())),
-    /** Whether the cell is only sampled, which nobody asked for in it: its report goes to front ends beside the notebook. */
-    sampled: z.optional(z.boolean()),
     /** Whether processes that the profiled code starts are in the report (default: yes). */
     children: z.optional(z.boolean()),
     /** Whether the peak of all processes together is exact to the byte; null or absent for the kernel's setting. */
@@ -107,11 +119,22 @@ export const ControlRequest = z.discriminatedUnion('type', [
   z.object({ type: z.literal('cancel'), id }),
   /** The running cell is about to be interrupted for want of memory: what is to be said. Answered by `shortage`. */
   z.object({ type: z.literal('shortage'), id }),
-  /** Tracking has ended (the tracker is already off). Answered by `report`; of a sampled cell by `ok`, at once. */
+  /**
+   * Cells that nobody asked to profile were sampled and have ended. Answered by `ok` once their figures were read, but nobody waits for
+   * it before the tracker is turned on again.
+   */
+  z.object({
+    type: z.literal('sampled'),
+    id,
+    ended: z.array(EndedCell),
+    /** Cells that were new since the last request. */
+    cells: z.array(CellSource),
+  }),
+  /** Tracking has ended (the tracker is already off). Answered by `report`. */
   z.object({
     type: z.literal('end'),
     id,
-    outcome: z.enum(['completed', 'error', 'interrupted']),
+    outcome,
     /** With an error: whether it is a MemoryError, or has one as its cause or context. */
     memoryError: z.optional(z.boolean()),
     /** Absent where there is nobody to ask, as in a program without cells. */

@@ -106,7 +106,12 @@ const CallTree = z.object({
  * One allocated byte in `meanBytes` was sampled, and blocks of `exactFromBytes` and more were counted each: all bytes are estimates, whose
  * intervals `schema/sampling.ts` tells.
  */
-const Sampling = z.object({ meanBytes: z.int().check(z.minimum(1)), exactFromBytes: bytes });
+const Sampling = z.object({
+  meanBytes: z.int().check(z.minimum(1)),
+  exactFromBytes: bytes,
+  /** What of `retainedBytes` is estimated; absent where that is not known. */
+  retainedSampledBytes: z.optional(bytes),
+});
 
 /** The job that a report is of, to tell it from others: names and labels that its environment gave. */
 const Job = z.object({

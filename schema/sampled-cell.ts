@@ -3,13 +3,12 @@
  * would store. No DOM and no Node types here.
  *
  * A front end that shows it opens a comm of the target and the id {@link SAMPLED_CELLS}. From then on each cell that runs with a cell id
- * and that nobody profiles is sampled, and a message with a {@link SampledCell} follows its end. Closing the comm ends it. All front
- * ends of a kernel share the one comm.
+ * and that nobody profiles is sampled, and its {@link SampledCell} follows its end. The reports stay with the kernel: {@link ReportWish}
+ * asks for one, also while a cell runs, and {@link SampledReport} answers. Closing the comm ends it. All front ends of a kernel share the
+ * one comm.
  */
 import * as z from 'zod/mini';
-import type { Report } from './report.js';
-import { intervalInWords, sampledPeakBytes } from './sampling.js';
-import { peakParts } from './summary.js';
+import { intervalInWords, mostUnseenBytes } from './sampling.js';
 import { formatBytes, formatSeconds } from './units.js';
 import { say } from './words.js';
 
@@ -17,16 +16,55 @@ import { say } from './words.js';
 export const SAMPLED_CELLS = 'filprofiler.sampled-cells';
 
 /** Raised by one when a reader of the last version would misread it. */
-export const SAMPLED_CELL_VERSION = 1;
+export const SAMPLED_CELL_VERSION = 2;
 
+const bytes = z.number().check(z.minimum(0));
+/** Tells runs of cells apart: no two of a kernel have the same. */
+const serial = z.int().check(z.minimum(1));
+
+/** A cell has ended. */
 export const SampledCell = z.object({
+  kind: z.literal('cell'),
   version: z.literal(SAMPLED_CELL_VERSION),
+  serial,
   /** The notebook's id of the cell. */
   cellId: z.string(),
-  /** MIME type to data of its report, as in Jupyter's `display_data`. */
-  bundle: z.record(z.string(), z.unknown()),
+  /** The n of its `In [n]`; null if it has none. */
+  executionCount: z.nullable(z.int()),
+  /** Told before, to a front end that may not have been there. */
+  isRepeated: z.boolean(),
+  peakBytes: bytes,
+  /** What of the peak is estimated from samples; the rest was counted. */
+  peakSampledBytes: bytes,
+  /** What of the peak was still held at the end. */
+  keptBytes: bytes,
+  keptSampledBytes: bytes,
+  durationSeconds: z.number().check(z.minimum(0)),
+  /** One allocated byte in so many was sampled, blocks of so many bytes and more were counted each. */
+  meanBytes: z.int().check(z.minimum(1)),
+  exactFromBytes: bytes,
+  /** Whether there is a report: not if nothing was seen. */
+  hasReport: z.boolean(),
 });
 export type SampledCell = z.infer<typeof SampledCell>;
+
+/** The report that was asked for; of a kernel that ends, all that it has. */
+export const SampledReport = z.object({
+  kind: z.literal('report'),
+  version: z.literal(SAMPLED_CELL_VERSION),
+  serial,
+  /** MIME type to data, as in Jupyter's `display_data`; null if it is not kept any more. */
+  bundle: z.nullable(z.record(z.string(), z.unknown())),
+});
+export type SampledReport = z.infer<typeof SampledReport>;
+
+/** What the kernel says by the comm. */
+export const SampledNews = z.discriminatedUnion('kind', [SampledCell, SampledReport]);
+export type SampledNews = z.infer<typeof SampledNews>;
+
+/** What a front end says by the comm: it wants the report of a run. */
+export const ReportWish = z.object({ report: serial });
+export type ReportWish = z.infer<typeof ReportWish>;
 
 /** A sampled cell in a few words, and all that is to be known about them. */
 export interface SampledFigures {
@@ -35,25 +73,29 @@ export interface SampledFigures {
   readonly long: string;
 }
 
-export function sampledFigures(report: Report): SampledFigures {
-  const { peakBytes, durationSeconds, sampling } = report;
-  const keptBytes = peakParts(report)?.keptBytes ?? 0;
-  const sampledBytes = sampledPeakBytes(report);
-  // What of the kept is estimated is known where that is the peak; else it is taken to be all, of which the interval is the widest.
-  const keptSampledBytes = keptBytes === peakBytes ? sampledBytes : keptBytes;
-  const peakInterval = intervalInWords(peakBytes, sampledBytes, sampling);
-  const keptInterval = intervalInWords(keptBytes, keptSampledBytes, sampling);
+export function sampledFigures(cell: SampledCell): SampledFigures {
+  const { peakBytes, keptBytes, durationSeconds, meanBytes } = cell;
   const seconds = formatSeconds(durationSeconds);
+  const how = say(
+    'Estimated from a sample of one byte in %1; in 95 of 100 cases the true figures are within these bounds.',
+    formatBytes(meanBytes),
+  );
+  if (peakBytes === 0) {
+    const most = formatBytes(mostUnseenBytes(cell));
+    return {
+      short: say('Peak below %1 · %2', most, seconds),
+      long: `${say('Less than %1, in %2: too little for the sample to see.', most, seconds)} ${how}`,
+    };
+  }
   return {
     short: say('Peak %1 · kept %2 · %3', formatBytes(peakBytes), formatBytes(keptBytes), seconds),
-    long: say(
-      'Peak %1 (%2), kept %3 (%4), in %5. Estimated from a sample of one byte in %6; in 95 of 100 cases the true figures are within these bounds.',
+    long: `${say(
+      'Peak %1 (%2), kept %3 (%4), in %5.',
       formatBytes(peakBytes),
-      peakInterval,
+      intervalInWords(peakBytes, cell.peakSampledBytes, cell),
       formatBytes(keptBytes),
-      keptInterval,
+      intervalInWords(keptBytes, cell.keptSampledBytes, cell),
       seconds,
-      formatBytes(sampling?.meanBytes ?? 0),
-    ),
+    )} ${how}`,
   };
 }

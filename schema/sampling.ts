@@ -11,6 +11,7 @@
  * of the largest of k normal numbers, that adds (a² / k + (a / (k - 1))² (k - 1) / k) to a variance of 1, which is most for three
  * moments: 0.36. 2.2 covers 97 % where there is one peak, and 94 % then.
  */
+import { at } from './columns.js';
 import type { Report } from './report.js';
 import { formatBytes } from './units.js';
 import { say } from './words.js';
@@ -30,7 +31,7 @@ const ENOUGH_SAMPLES = 10;
 const UNSEEN_MEANS = 2.995732;
 
 /** How a report was sampled. */
-export type Sampling = NonNullable<Report['sampling']>;
+export type Sampling = Pick<NonNullable<Report['sampling']>, 'meanBytes'>;
 
 /**
  * @param bytes the estimate.
@@ -45,12 +46,17 @@ export function intervalOf(bytes: number, sampledBytes: number, { meanBytes }: S
   }
   if (sampledBytes === 0) {
     // Where all that was seen is exact, there can be small blocks that were not.
-    return { lowBytes: bytes, highBytes: bytes + UNSEEN_MEANS * meanBytes };
+    return { lowBytes: bytes, highBytes: bytes + mostUnseenBytes({ meanBytes }) };
   }
   return {
     lowBytes: exactBytes + (meanBytes * chiSquare(-REACH, 2 * samples)) / 2,
     highBytes: exactBytes + (meanBytes * chiSquare(REACH, 2 * samples + 2)) / 2,
   };
+}
+
+/** What can have been there where nothing was seen, in 95 of 100 cases at most. */
+export function mostUnseenBytes({ meanBytes }: Sampling): number {
+  return UNSEEN_MEANS * meanBytes;
 }
 
 /** The chi-square quantile that belongs to a normal one. */
@@ -69,6 +75,24 @@ export function intervalInWords(bytes: number, sampledBytes: number, sampling: S
   return reach < bytes / 2
     ? `± ${((100 * reach) / bytes).toPrecision(2)} %`
     : say('between %1 and %2', formatBytes(lowBytes), formatBytes(highBytes));
+}
+
+/** For each node of the call tree what of its `totalBytes` is estimated; null for a report that is exact. */
+export function sampledTotals({ tree: { parent, sampledBytes } }: Pick<Report, 'tree'>): Float64Array | null {
+  if (sampledBytes === undefined) {
+    return null;
+  }
+  const totals = Float64Array.from(sampledBytes);
+  for (let node = totals.length - 1; node > 0; node--) {
+    const above = at(parent, node);
+    totals[above] = at(totals, above) + at(totals, node);
+  }
+  return totals;
+}
+
+/** What is estimated of the part of the peak that was kept: all, of which the interval is the widest, where that is not known. */
+export function sampledKeptBytes(keptBytes: number, sampling: Report['sampling']): number {
+  return sampling === undefined ? 0 : Math.min(keptBytes, sampling.retainedSampledBytes ?? keptBytes);
 }
 
 /** What of the peak is estimated. */

@@ -7,7 +7,7 @@ import type { Variable } from './observed.js';
 import type { Report } from './report.js';
 import { formatBytes, formatSeconds, formatShare } from './units.js';
 import { reasonInWords } from './out-of-memory.js';
-import { intervalInWords, sampledPeakBytes } from './sampling.js';
+import { intervalInWords, sampledKeptBytes, sampledPeakBytes } from './sampling.js';
 import { say } from './words.js';
 
 /** A piece of a line: `strong` for what matters most, `soft` for what matters least, `code` for the user's own text. */
@@ -164,7 +164,7 @@ export function answer(report: Report): Phrase[][] {
   const parts =
     split === null
       ? `${before}.`
-      : `${before}: ${say('%1 is kept, %2 was temporary.', formatBytes(split.keptBytes), formatBytes(split.temporaryBytes))}`;
+      : `${before}: ${say('%1 is kept, %2 was temporary.', keptInWords(split, report), formatBytes(split.temporaryBytes))}`;
   if (why.length > 0) {
     const held = say('%1 were held at that moment%2.', formatBytes(report.peakBytes), before);
     return [...why, [{ kind: 'plain', text: held }], ...dominantLineInWords(report)];
@@ -173,6 +173,12 @@ export function answer(report: Report): Phrase[][] {
     [{ kind: 'strong', text: peakInWords(report) }, ...intervalOfPeak(report), { kind: 'plain', text: parts }],
     ...dominantLineInWords(report),
   ];
+}
+
+/** With its interval in a sampled report. */
+function keptInWords({ keptBytes }: PeakParts, { sampling }: Report): string {
+  const interval = intervalInWords(keptBytes, sampledKeptBytes(keptBytes, sampling), sampling);
+  return interval === '' ? formatBytes(keptBytes) : `${formatBytes(keptBytes)} (${interval})`;
 }
 
 function peakInWords({ peakBytes, cluster }: Report): string {

@@ -1,5 +1,5 @@
 /**
- * With the setting on, every cell shows what it held, beside the notebook and not in it.
+ * Every cell shows what it held, beside the notebook and not in it.
  */
 import { expect, type Locator, test } from '@playwright/test';
 import { command, kernelIdle } from './lab.js';
@@ -40,13 +40,14 @@ test.afterAll(async () => {
 });
 
 test('a cell has no badge where the setting is off', async () => {
+  await save({ sampleCells: false });
   writeCells('sampled-cells.ipynb', [ALLOCATE, 'small = 1'], 'filprofile');
   await notebook.open('sampled-cells.ipynb');
   await notebook.run(0);
   await expect(badge(0)).toHaveCount(0);
 });
 
-test('with the setting on each cell has one, with its peak, what it kept, its time, and the intervals', async () => {
+test('each cell has one, with its peak, what it kept, its time, and the intervals', async () => {
   await save({ sampleCells: true });
   await notebook.open('sampled-cells.ipynb');
   await expect(async () => {
@@ -54,8 +55,12 @@ test('with the setting on each cell has one, with its peak, what it kept, its ti
     await expect(figures(0)).toContainText(/≈ Peak 3\d\.\d MiB · kept 3\d\.\d MiB · /, { timeout: 3000 });
   }).toPass();
   await expect(figures(0)).toHaveAttribute('title', /Peak 3\d\.\d MiB \(± [\d.]+ %\), kept .* in 95 of 100 cases/);
-  await notebook.run(1);
-  await expect(figures(1)).toContainText('≈ Peak ');
+  // Once in a while one of its few bytes is in the sample.
+  await expect(async () => {
+    await notebook.run(1);
+    await expect(figures(1)).toContainText('Peak below 95.9 KiB', { timeout: 3000 });
+  }).toPass();
+  await expect(figures(1)).toBeDisabled();
   await expect(notebook.cells.nth(0).locator('.jp-OutputArea-output')).toHaveCount(1);
 });
 
@@ -66,6 +71,23 @@ test('one click opens its flamegraph, another closes it', async () => {
   await takePicture('sampled-cell.png', notebook.cells.nth(0));
   await figures(0).click();
   await expect(notebook.report(0)).toHaveCount(0);
+});
+
+test('keys press it, too, and it says whether it is open', async () => {
+  await figures(0).focus();
+  await notebook.page.keyboard.press('Enter');
+  await expect(figures(0)).toHaveAttribute('aria-expanded', 'true');
+  await expect(notebook.report(0).locator('.fil-headline')).toBeVisible();
+  await figures(0).focus();
+  await notebook.page.keyboard.press('Space');
+  await expect(figures(0)).toHaveAttribute('aria-expanded', 'false');
+});
+
+test('another page on the same kernel shows the same', async ({ browser }) => {
+  const page = await browser.newPage();
+  await page.goto('/lab/workspaces/other/tree/sampled-cells.ipynb');
+  await expect(page.locator('.jp-CodeCell').first().locator('.fil-badge')).toContainText(/≈ Peak 3\d\.\d MiB/);
+  await page.close();
 });
 
 test('the overview lists sampled cells as estimates', async () => {
@@ -105,5 +127,6 @@ test('a restarted kernel goes on with it', async () => {
 });
 
 test('nothing complained in the meantime', () => {
-  expect(notebook.errors).toEqual([]);
+  // Lab itself says so of its widgets' comms where two pages share a kernel.
+  expect(notebook.errors.filter((error) => !error.startsWith('Comm not found'))).toEqual([]);
 });

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from harness import TIMEOUT, Kernel, Report, Result
+from jupyter_client.blocking.client import BlockingKernelClient
 
 SAMPLED_CELLS = "filprofiler.sampled-cells"
 ALLOCATE = "data = [bytearray(1_000_000) for _ in range(40)]"
@@ -37,24 +38,38 @@ def run(kernel: Kernel, code: str, *, cell_id: str | None = "abc", **options: An
     return result
 
 
+def next_news(kernel: Kernel, kind: str, **wanted: Any) -> dict[str, Any]:
+    """What the comm tells next of a kind."""
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
+        message = kernel.client.get_iopub_msg(timeout=TIMEOUT)
+        if message["msg_type"] == "comm_msg":
+            assert message["content"]["comm_id"] == SAMPLED_CELLS
+            data: dict[str, Any] = message["content"]["data"]
+            # A page that comes, as each test's does, is told again what was before.
+            if data["kind"] == kind and wanted.items() <= data.items() and not data.get("isRepeated"):
+                return data
+    raise AssertionError(f"the comm told nothing of the kind {kind}")
+
+
 def sampled(kernel: Kernel, result: Result) -> dict[str, Any]:
     """What the comm tells about a cell: soon after its end, or before."""
-    found = result.contents("comm_msg")
-    # The next request passes behind it.
-    message = kernel.client.session.msg("kernel_info_request", {})
-    deadline = time.monotonic() + TIMEOUT
-    while not found and time.monotonic() < deadline:
-        kernel.client.shell_channel.send(message)
-        other = kernel.client.get_iopub_msg(timeout=TIMEOUT)
-        if other["msg_type"] == "comm_msg":
-            found = [other["content"]]
-    assert found, "the comm told nothing"
-    assert found[0]["comm_id"] == SAMPLED_CELLS
-    return found[0]["data"]
+    for content in result.contents("comm_msg"):
+        if content["data"]["kind"] == "cell" and not content["data"]["isRepeated"]:
+            return content["data"]
+    return next_news(kernel, "cell")
+
+
+def wish(kernel: Kernel, serial: int) -> None:
+    content = {"comm_id": SAMPLED_CELLS, "data": {"report": serial}}
+    kernel.client.shell_channel.send(kernel.client.session.msg("comm_msg", content))
 
 
 def report_of(kernel: Kernel, result: Result) -> Report:
-    return Report.unpack(sampled(kernel, result)["bundle"])
+    told = sampled(kernel, result)
+    assert told["hasReport"]
+    wish(kernel, told["serial"])
+    return Report.unpack(next_news(kernel, "report", serial=told["serial"])["bundle"])
 
 
 @pytest.fixture
@@ -71,10 +86,14 @@ def test_nothing_is_said_where_no_front_end_asks(kernel: Kernel) -> None:
 
 def test_each_cell_is_told_with_its_id_and_leaves_no_output(sampling: Kernel) -> None:
     result = run(sampling, ALLOCATE)
-    data = sampled(sampling, result)
-    assert (data["version"], data["cellId"]) == (1, "abc")
-    report = Report.unpack(data["bundle"])
-    assert report.peak == pytest.approx(40_000_000, rel=0.05)
+    told = sampled(sampling, result)
+    assert (told["version"], told["cellId"], told["executionCount"]) == (2, "abc", result.reply["execution_count"])
+    assert told["peakBytes"] == pytest.approx(40_000_000, rel=0.05)
+    assert told["keptBytes"] == pytest.approx(40_000_000, rel=0.05)
+    assert told["durationSeconds"] > 0
+    wish(sampling, told["serial"])
+    report = Report.unpack(next_news(sampling, "report", serial=told["serial"])["bundle"])
+    assert report.peak == told["peakBytes"]
     assert report.data["sampling"]["meanBytes"] == 32 * 1024
     cell = f"Cell [{result.reply['execution_count']}]"
     assert report.source_of(cell, 1) == ALLOCATE
@@ -147,9 +166,9 @@ def test_errors_results_and_await_are_those_of_the_cell(sampling: Kernel) -> Non
     assert report_of(sampling, result).peak > 30_000_000
     result = run(sampling, "this is no Python")
     assert result.reply["ename"] == "SyntaxError"
-    assert report_of(sampling, run(sampling, "get_ipython().run_cell('inner = 5')\nlen(data)")).data["outcome"] == {
-        "kind": "completed"
-    }
+    assert report_of(sampling, run(sampling, "get_ipython().run_cell('inner = bytearray(5_000_000)')\nlen(data)")).data[
+        "outcome"
+    ] == {"kind": "completed"}
 
 
 def test_an_interrupt_ends_the_cell_and_is_told(sampling: Kernel) -> None:
@@ -182,10 +201,11 @@ def test_a_kernel_that_dies_tells_what_its_cell_held_and_shows_no_report(own_ker
     while told is None and time.monotonic() < deadline:
         other = client.get_iopub_msg(timeout=TIMEOUT)
         shown.append(other["msg_type"])
-        if other["msg_type"] == "comm_msg":
+        if other["msg_type"] == "comm_msg" and other["content"]["data"]["kind"] == "report":
             told = Report.unpack(other["content"]["data"]["bundle"])
     assert told is not None
     assert told.peak > 30_000_000
+    assert told.source_of("Cell [1]", 2) == ALLOCATE
     assert told.data["outcome"]["kind"] == "died"
     assert "display_data" not in shown
 
@@ -202,3 +222,92 @@ def test_a_reloaded_page_opens_the_comm_again_and_none_is_closed(sampling: Kerne
     result = run(sampling, f"import gc\ngc.collect()\n{ALLOCATE}")
     assert "comm_close" not in result.kinds()
     assert report_of(sampling, result).peak > 30_000_000
+
+
+def test_a_cell_in_which_nothing_was_seen_is_told_without_a_report(sampling: Kernel) -> None:
+    # Once in a while one of its few bytes is in the sample.
+    told = [sampled(sampling, run(sampling, "None")) for _ in range(5)]
+    assert {data["cellId"] for data in told} == {"abc"}
+    assert (0, False) in {(data["peakBytes"], data["hasReport"]) for data in told}
+
+
+def test_many_small_cells_are_all_told(sampling: Kernel) -> None:
+    ids = [f"cell-{number}" for number in range(60)]
+    requests = []
+    for cell_id in ids:
+        content = {"code": "None", "silent": False, "store_history": True, "allow_stdin": False}
+        message = sampling.client.session.msg("execute_request", content, metadata={"cellId": cell_id})
+        sampling.client.shell_channel.send(message)
+        requests.append(message["header"]["msg_id"])
+    told = [next_news(sampling, "cell")["cellId"] for _ in ids]
+    assert sorted(told) == sorted(ids)
+    assert {sampling.reply(request)["status"] for request in requests} == {"ok"}
+
+
+def test_a_report_can_be_had_while_the_next_cell_runs(sampling: Kernel) -> None:
+    told = sampled(sampling, run(sampling, ALLOCATE))
+
+    def ask() -> None:
+        wish(sampling, told["serial"])
+        assert Report.unpack(next_news(sampling, "report", serial=told["serial"])["bundle"]).peak > 30_000_000
+        sampling.proxy.send_signal(signal.SIGINT)
+
+    code = "import time\nprint('runs', flush=True)\ntime.sleep(300)"
+    result = run(sampling, code, cell_id="other", during=ask)
+    assert result.reply["ename"] == "KeyboardInterrupt"
+
+
+def test_a_report_of_which_nothing_is_known_is_told_as_missing(sampling: Kernel) -> None:
+    wish(sampling, 1_000_000)
+    assert next_news(sampling, "report", serial=1_000_000)["bundle"] is None
+
+
+def test_cells_that_wait_behind_one_that_fails_are_neither_run_nor_told(sampling: Kernel) -> None:
+    client = sampling.client
+    requests = []
+    for cell_id, code in [("fails", f"{ALLOCATE}\n1 / 0"), ("waits", "waited = bytearray(5_000_000)"), ("too", "None")]:
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
+        message = client.session.msg("execute_request", content, metadata={"cellId": cell_id})
+        client.shell_channel.send(message)
+        requests.append(message["header"]["msg_id"])
+    statuses = [sampling.reply(request)["status"] for request in requests]
+    assert statuses[0] == "error"
+    assert set(statuses[1:]) == {"aborted"}
+    assert next_news(sampling, "cell")["cellId"] == "fails"
+    # The next one is the next that is told, and is sampled as ever.
+    told = sampled(sampling, run(sampling, ALLOCATE, cell_id="after"))
+    assert told["cellId"] == "after"
+    assert told["peakBytes"] > 30_000_000
+
+
+def test_each_page_that_is_open_on_a_kernel_is_told(sampling: Kernel) -> None:
+    # One with an identity of its own; those that a manager makes share one.
+    other = BlockingKernelClient(connection_file=sampling.manager.connection_file)
+    other.load_connection_file()
+    other.start_channels()
+    try:
+        other.wait_for_ready(timeout=TIMEOUT)
+        told = sampled(sampling, run(sampling, ALLOCATE, cell_id="shared"))
+        content = {"comm_id": SAMPLED_CELLS, "target_name": SAMPLED_CELLS, "data": {}}
+        other.shell_channel.send(other.session.msg("comm_open", content))
+        found: dict[bool, dict[str, Any]] = {}
+        while len(found) < 2:
+            message = other.get_iopub_msg(timeout=TIMEOUT)
+            if message["msg_type"] == "comm_msg" and message["content"]["data"].get("cellId") == "shared":
+                found[message["content"]["data"]["isRepeated"]] = message["content"]["data"]
+        # As it happened, and once more as a page would need it that has just been opened.
+        assert found[False] == told
+        assert found[True] == told | {"isRepeated": True}
+        other.shell_channel.send(
+            other.session.msg("comm_msg", {"comm_id": SAMPLED_CELLS, "data": {"report": told["serial"]}})
+        )
+        assert Report.unpack(next_news(sampling, "report", serial=told["serial"])["bundle"]).peak > 30_000_000
+    finally:
+        other.stop_channels()
+
+
+def test_a_kernel_that_ends_leaves_the_reports_that_nobody_can_ask_for_any_more(own_kernel: Kernel) -> None:
+    tell(own_kernel, "comm_open")
+    told = sampled(own_kernel, run(own_kernel, ALLOCATE))
+    own_kernel.client.shutdown()
+    assert Report.unpack(next_news(own_kernel, "report", serial=told["serial"])["bundle"]).peak > 30_000_000

@@ -2,7 +2,6 @@
  * One profiled process: begins and ends its profiles and makes their reports, while it runs or after it died. Both front doors, the
  * kernel and the command line, own one.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { CellSource, ControlReply, ControlRequest } from '../../schema/control.js';
 import { CONTROL_VERSION } from '../../schema/control.js';
 import { LIVE_VERSION, type LiveProfile } from '../../schema/live.js';
@@ -20,8 +19,8 @@ import { LiveLines } from './report/live-lines.js';
 import { topLinesText } from './output/text.js';
 import { FOR_A_MESSAGE } from './report/prune.js';
 import { atMoment } from './report/moment.js';
-import { reasonOf } from './failure.js';
 import { ResidentMemory } from './resident.js';
+import type { ReportContexts, ReportFacts, SampledCells } from './sampled-cells.js';
 import { lineRecords, saveReport, unpackReport } from './stored-report.js';
 import { Timeline } from './timeline.js';
 import type { ProcessTree } from './process-tree.js';
@@ -60,13 +59,14 @@ export interface SessionOptions {
   readonly exactTree?: boolean;
   /** From which a report can be made without us; null if nothing is kept. */
   readonly state?: Pick<KeptState, 'begin' | 'end'> | null;
-  /** Takes the report of a sampled cell. */
-  readonly sampled?: (cell: Begin, output: ReportOutput) => void;
+  /** Takes what is said about sampled cells. */
+  readonly sampled?: Pick<SampledCells, 'ended'>;
 }
 
-export class Session {
+export class Session implements ReportContexts {
   readonly #options: SessionOptions;
-  readonly #cells = new Map<string, CellSource>();
+  /** The notebook's cells by the file names of their code. */
+  readonly cells = new Map<string, CellSource>();
   #hello: Hello | null = null;
   #profile: Profile | null = null;
 
@@ -74,9 +74,9 @@ export class Session {
     this.#options = options;
   }
 
-  /** The request that began the running profile; null if none runs, or only samples are taken, which nobody has asked for. */
+  /** The request that began the running profile; null if none runs. */
   get running(): Begin | null {
-    return this.#profile === null || isSampled(this.#profile) ? null : this.#profile.request;
+    return this.#profile?.request ?? null;
   }
 
   /** Answers a request of the process. */
@@ -95,12 +95,10 @@ export class Session {
         return { type: 'lines', id: request.id, lines: lineRecords(unpackReport(request.report)) };
       case 'save':
         return { type: 'saved', id: request.id, files: saveReport(unpackReport(request.report), request.path) };
+      case 'sampled':
+        this.#options.sampled?.ended(request, this);
+        return { type: 'ok', id: request.id };
       case 'end':
-        if (this.#profile !== null && isSampled(this.#profile)) {
-          // The next cell need not wait for what nobody has asked for.
-          void this.endSampled({ kind: request.outcome });
-          return { type: 'ok', id: request.id };
-        }
         return replyOf(
           request.id,
           await this.end({ kind: request.outcome }, request.observed, this.#options.memory?.causeOfError(request)),
@@ -125,12 +123,10 @@ export class Session {
     // The process runs one at a time, so an earlier one was given up: the user interrupted it before it could be ended.
     this.giveUp();
     for (const cell of request.cells) {
-      this.#cells.set(cell.filename, cell);
+      this.cells.set(cell.filename, cell);
     }
     const { segment, pid, memory } = this.#options;
-    if (request.sampled !== true) {
-      memory?.begin(request);
-    }
+    memory?.begin(request);
     const tree = this.#treeOf(request);
     if (tree !== null) {
       tree.exact = request.exactTree ?? this.#options.exactTree ?? false;
@@ -143,16 +139,13 @@ export class Session {
       const counters = segment.counters();
       return tree === null ? counters : { ...counters, others: tree.currentBytes(counters.session) };
     });
-    const liveLines = new LiveLines(segment, this.#cells, this.#workingDirectory);
+    const liveLines = new LiveLines(segment, this.cells, this.#workingDirectory);
     this.#profile = { request, startedAt, resident, timeline, liveLines };
-    if (request.sampled === true) {
-      return { type: 'ok', id: request.id };
-    }
     this.#options.state?.begin(
       {
         subject: request.subject,
         title: request.title,
-        cells: [...this.#cells.values()],
+        cells: [...this.cells.values()],
         workingDirectory: this.#workingDirectory,
         pythonVersion: this.#hello?.pythonVersion ?? '',
         residentBeforeBytes: resident.beforeBytes,
@@ -193,7 +186,7 @@ export class Session {
     const { memory, segment } = this.#options;
     const reason = memory?.shortage ?? '';
     const profile = this.#profile;
-    if (profile === null || isSampled(profile)) {
+    if (profile === null) {
       return { type: 'shortage', id, reason, topLines: [] };
     }
     const snapshot = segment.snapshot();
@@ -256,26 +249,6 @@ export class Session {
     return perform(this.#jobOf(profile, outcome, outputDirectory, observed, outOfMemory));
   }
 
-  /**
-   * The sampled cell ended, or its process died: its figures are taken at once, before those of the next, and its report is made afterwards.
-   * Does nothing if no sampled cell runs; what fails is said in the server's log.
-   */
-  async endSampled(outcome: ReportOutcome): Promise<void> {
-    const profile = this.#profile;
-    if (profile === null || !isSampled(profile)) {
-      return;
-    }
-    try {
-      profile.timeline.stop();
-      this.#profile = null;
-      const job = this.#jobOf(profile, outcome, null);
-      await nextTurn();
-      this.#options.sampled?.(profile.request, await perform(job));
-    } catch (error) {
-      process.stderr.write(`Fil: There is no report of a sampled cell: ${reasonOf(error)}\n`);
-    }
-  }
-
   #jobOf(
     profile: Profile,
     outcome: ReportOutcome,
@@ -301,9 +274,8 @@ export class Session {
     };
   }
 
-  /** Sampled cells are figures of the kernel's process alone, as following others costs more than they may. */
-  #treeOf({ children, sampled }: Begin): NonNullable<SessionOptions['tree']> | null {
-    return children === false || sampled === true ? null : (this.#options.tree ?? null);
+  #treeOf({ children }: Begin): NonNullable<SessionOptions['tree']> | null {
+    return children === false ? null : (this.#options.tree ?? null);
   }
 
   get #workingDirectory(): string {
@@ -311,25 +283,35 @@ export class Session {
   }
 
   #contextOf(
-    profile: Profile,
+    { request, startedAt, resident }: Profile,
     snapshot: Snapshot,
     outcome: ReportOutcome,
     timeline: Report['timeline'],
   ): ReportContext {
+    return this.contextOf(
+      {
+        subject: request.subject,
+        title: request.title,
+        outcome,
+        startedAt,
+        timeline,
+        residentBeforeBytes: resident.beforeBytes,
+        resident: resident.soFar(snapshot.ownBytes),
+      },
+      snapshot,
+    );
+  }
+
+  /** What a report of this process says besides the figures. */
+  contextOf(facts: ReportFacts, snapshot: Snapshot): ReportContext {
     return {
-      subject: profile.request.subject,
-      title: profile.request.title,
-      outcome,
-      cells: this.#cells,
+      ...facts,
+      cells: this.cells,
       workingDirectory: this.#workingDirectory,
-      residentBeforeBytes: profile.resident.beforeBytes,
-      resident: profile.resident.soFar(snapshot.ownBytes),
       memoryLimit: memoryLimit(),
       observed: undefined,
       outOfMemory: undefined,
-      startedAt: profile.startedAt,
       durationSeconds: Math.max(0, snapshot.endedAtSeconds - snapshot.beganAtSeconds),
-      timeline,
       producer: {
         name: 'filprofiler',
         version: this.#options.version,
@@ -337,10 +319,6 @@ export class Session {
       },
     };
   }
-}
-
-function isSampled({ request }: Profile): boolean {
-  return request.sampled === true;
 }
 
 /** What the process at the top was started as. */

@@ -20,12 +20,13 @@ export class Timeline {
   #seconds: number[] = [];
   #bytes: number[] = [];
   #parts: (ReadonlyMap<number, number> | null)[] = [];
-  #intervalMs = FIRST_INTERVAL_MS;
+  #intervalMs: number;
   #timer: NodeJS.Timeout;
 
-  /** Starts sampling. */
-  constructor(read: () => Sample) {
+  /** Starts sampling: every so often at first. */
+  constructor(read: () => Sample, intervalMs = FIRST_INTERVAL_MS) {
     this.#read = read;
+    this.#intervalMs = intervalMs;
     this.#timer = this.#schedule();
   }
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ControlRequest, CONTROL_VERSION } from '../../schema/control.js';
 import { parseReport, type Report, REPORT_MIME_TYPE, ReportEnvelope } from '../../schema/report.js';
 import type { Snapshot } from '../src/addon.js';
@@ -140,60 +140,6 @@ describe('a session', () => {
       type: 'refused',
       reason: expect.stringContaining('Restart the kernel') as string,
     });
-  });
-});
-
-describe('a sampled cell', () => {
-  const SAMPLED: ControlRequest = { ...BEGIN, sampled: true };
-  const told: { cell: unknown; output: ReportOutput }[] = [];
-  const memory = { begin: vi.fn(), end: vi.fn(), causeOfError: () => undefined, shortage: 'Too much.' };
-  const state = { begin: vi.fn(), end: vi.fn() };
-  beforeEach(() => {
-    told.length = 0;
-    vi.clearAllMocks();
-    session = new Session({
-      segment: SEGMENT,
-      pid: process.pid,
-      version: '1.2.3',
-      memory,
-      state,
-      sampled: (cell, output) => told.push({ cell, output }),
-    });
-  });
-
-  test('ends at once, and its report is told afterwards', async () => {
-    await session.handle(SAMPLED);
-    expect(await session.handle(END)).toEqual({ type: 'ok', id: 3 });
-    expect(told).toEqual([]);
-    await vi.waitFor(() => {
-      expect(told).toHaveLength(1);
-    });
-    expect(told[0]?.cell).toMatchObject({ subject: { executionCount: 7 } });
-    expect(told[0] && reportOf(told[0].output)).toMatchObject({ peakBytes: 1000, outcome: { kind: 'completed' } });
-  });
-
-  test('is none that anybody waits for: no view, no guard of its own, nothing kept, no words about memory', async () => {
-    await session.handle(SAMPLED);
-    expect(session.running).toBeNull();
-    expect(memory.begin).not.toHaveBeenCalled();
-    expect(state.begin).not.toHaveBeenCalled();
-    expect(await session.handle({ type: 'shortage', id: 5 })).toMatchObject({ topLines: [] });
-  });
-
-  test('is told when its process dies, and only then', async () => {
-    await session.endSampled({ kind: 'died', exitCode: null, signal: 'SIGKILL' });
-    expect(told).toEqual([]);
-    await session.handle(SAMPLED);
-    await session.endSampled({ kind: 'died', exitCode: null, signal: 'SIGKILL' });
-    expect(told[0] && reportOf(told[0].output).outcome).toMatchObject({ kind: 'died', signal: 'SIGKILL' });
-  });
-
-  test('gives way to a profile', async () => {
-    await session.handle(SAMPLED);
-    await session.handle({ type: 'cancel', id: 4 });
-    await session.handle({ ...BEGIN, id: 5 });
-    expect((await session.handle({ ...END, id: 6 })).type).toBe('report');
-    expect(told).toEqual([]);
   });
 });
 

@@ -179,6 +179,36 @@ test('the curve ends with the run, even if a sample was taken after it', () => {
   expect(all.at(-1)?.bytes).toBe(pandas.retainedBytes);
 });
 
+describe('of a sampled report', () => {
+  const sampled: Report = {
+    ...pandas,
+    sampling: { meanBytes: 65_536, exactFromBytes: 32_768, retainedSampledBytes: 0 },
+    tree: { ...pandas.tree, sampledBytes: pandas.tree.selfBytes.map((bytes) => Math.floor(bytes / 2)) },
+  };
+  const whole = sampled.tree.sampledBytes?.reduce((sum, bytes) => sum + bytes, 0) ?? 0;
+
+  test.each([
+    ['whole', flameFrames(sampled)],
+    ['folded', foldedFrames(sampled)],
+    ['bottom-up', bottomUp(sampled, flameFrames(sampled))],
+    ['compared', compared(sampled, pandas)],
+  ])('each frame of the %s tree knows what of its bytes is estimated', (_, tree) => {
+    expect(tree[0].sampledBytes).toBe(whole);
+    for (const { sampledBytes, value } of tree) {
+      expect(sampledBytes).toBeLessThanOrEqual(value);
+    }
+    expect(tree.some(({ sampledBytes, parent }) => parent !== null && sampledBytes > 0)).toBe(true);
+  });
+
+  test('so does each line', () => {
+    const rows = lineRows(foldedFrames(sampled), ({ frame }) => isUserCode(frame));
+    expect(rows.reduce((sum, { ownSampledBytes }) => sum + ownSampledBytes, 0)).toBe(whole);
+    for (const row of rows) {
+      expect(row.totalSampledBytes).toBeLessThanOrEqual(row.totalBytes);
+    }
+  });
+});
+
 describe('of several processes', () => {
   test('each one is a report of its own, and all together are the whole', () => {
     const nodes = processNodes(processes);

@@ -122,6 +122,7 @@ Napi::Value sampling_of(Napi::Env env, const Snapshot& copy) {
   result.Set("meanBytes", static_cast<double>(copy.sampling_mean_bytes));
   result.Set("exactFromBytes", static_cast<double>(copy.exact_from_bytes));
   result.Set("peakSiteBytes", typed_array<Napi::Float64Array>(env, copy.peak_sampled_site_bytes));
+  result.Set("currentExactBytes", static_cast<double>(copy.current_exact_bytes));
   return result;
 }
 

@@ -412,15 +412,27 @@ bool Forwarder::is_observed_topic() {
                                                       [&](const std::string& end) { return topic.ends_with(end); });
 }
 
-/// Copies `message_` up to its buffers. Of requests, those to execute are of interest: others may be large, as those of
-/// comms.
+/// Others' comms may send much: their content is not searched.
+bool Forwarder::is_of_observed_comm(std::size_t delimiter_index) {
+  constexpr std::size_t longest_content = 4096;
+  const std::string_view content = frame(delimiter_index + signed_frames);
+  return frame(delimiter_index + 2).find("\"comm_") != std::string_view::npos && content.size() <= longest_content &&
+         content.find(options_.observed_comm) != std::string_view::npos;
+}
+
+/// Copies `message_` up to its buffers. Of requests, those to execute and those of one comm are of interest: others may
+/// be large.
 void Forwarder::observe(Observation::Kind kind) {
   std::size_t end = message_.size();
   for (std::size_t i = 0; i < message_.size(); ++i) {
     if (frame(i) == delimiter) {
       end = std::min(end, i + 1 + signed_frames);
       if (kind == Observation::Kind::request && frame(i + 2).find("\"execute_request\"") == std::string_view::npos) {
-        return;
+        if (!is_of_observed_comm(i)) {
+          return;
+        }
+        // A reader waits for the answer.
+        tell_at_ = Clock::now();
       }
       break;
     }

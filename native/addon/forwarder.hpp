@@ -36,6 +36,8 @@ struct ForwarderOptions {
   std::chrono::milliseconds reconnect_interval;
   /// Ends of the topics of the process's publications that are to be observed.
   std::vector<std::string> observed_topics;
+  /// Id of the comm whose messages to the process are observed, and told of at once.
+  std::string observed_comm;
 };
 
 /// A copy of a message that passed, without its buffers.
@@ -116,6 +118,7 @@ class Forwarder {
   bool is_welcome();
   bool is_observed_topic();
   void observe(Observation::Kind kind);
+  bool is_of_observed_comm(std::size_t delimiter_index);
   void send_outbox();
   void send_own(const Frames& frames);
   void give(Order order);

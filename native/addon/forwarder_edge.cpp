@@ -82,6 +82,7 @@ class ForwarderObject : public Napi::ObjectWrap<ForwarderObject> {
     for (std::uint32_t i = 0; i < topics.Length(); ++i) {
       options.observed_topics.push_back(topics.Get(i).ToString().Utf8Value());
     }
+    options.observed_comm = from.Get("observedComm").ToString().Utf8Value();
     wake_ = Napi::ThreadSafeFunction::New(env, info[1].As<Napi::Function>(), "fil-forwarder", 0, 1);
     // What keeps the program going is the process behind it.
     wake_.Unref(env);

@@ -101,6 +101,8 @@ export interface Sampling {
   readonly exactFromBytes: number;
   /** What of `Snapshot.peakSiteBytes` is estimated from samples. */
   readonly peakSiteBytes: Float64Array;
+  /** What of the sum of `Snapshot.currentSiteBytes` was counted, and not estimated. */
+  readonly currentExactBytes: number;
 }
 
 export interface Snapshot extends Counters {
@@ -390,11 +392,13 @@ export interface ForwarderOptions {
   readonly reconnectMilliseconds: number;
   /** Ends of the topics of the process's publications that are to be observed. */
   readonly observedTopics: readonly string[];
+  /** Id of the comm of which requests are observed, and told of at once. */
+  readonly observedComm: string;
 }
 
 /**
- * A copy of a message that passed, up to its buffers. `request`: an execute_request on the shell channel, not verified; `publication`:
- * one of an observed topic; `subscription`: a client's to iopub, one frame with a 1 before its topic.
+ * A copy of a message that passed, up to its buffers. `request`: an execute_request on the shell channel, or a message that may be of the
+ * observed comm, not verified; `publication`: one of an observed topic; `subscription`: a client's to iopub, one frame with a 1 before its topic.
  */
 export interface Observation {
   readonly kind: 'request' | 'publication' | 'subscription';

@@ -358,6 +358,7 @@ bool SegmentReader::try_snapshot(Snapshot& to, std::int64_t joint_peak) const {
   // From the sums, not from the header, which can lag by the event that a killed process was in.
   std::int64_t peak = 0;
   std::int64_t current = 0;
+  to.current_exact_bytes = 0;
   for (std::uint32_t site = 0; site < site_count; ++site) {
     const segment::SiteFrame frame = frames[site];
     check_caller(site, frame.parent);
@@ -373,6 +374,7 @@ bool SegmentReader::try_snapshot(Snapshot& to, std::int64_t joint_peak) const {
       const std::int64_t samples = first.sampled_bytes + second.sampled_bytes;
       at_peak = (first.exact_bytes + second.exact_bytes) / 2 + samples;
       to.peak_sampled_site_bytes[site] = static_cast<double>(samples);
+      to.current_exact_bytes += sampled.counts(0)[site].exact_bytes.load(std::memory_order_relaxed);
     }
     const std::int64_t now = counts[site].current_bytes.load(std::memory_order_relaxed);
     if (at_peak < 0 || now < 0) {

@@ -50,6 +50,8 @@ struct Snapshot {
   std::uint64_t sampling_mean_bytes;
   std::uint64_t exact_from_bytes;
   std::vector<double> peak_sampled_site_bytes;
+  /// What of all current bytes was counted for certain.
+  std::int64_t current_exact_bytes;
   /// Empty if no allocation has failed.
   std::vector<double> failure_site_bytes;
   /// At the peak of all processes of the tree together; empty without a tree.

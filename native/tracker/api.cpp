@@ -27,6 +27,11 @@ FIL_EXPORT void fil_end() {
   fil::tracker.end();
 }
 
+/// Number of the session that was begun last; 0 if none was. Tells the peak of what it counted or estimated.
+FIL_EXPORT std::uint32_t fil_last_session(std::int64_t* peak_bytes) {
+  return fil::tracker.last_session(*peak_bytes);
+}
+
 FIL_EXPORT int fil_is_forked() {
   return fil::tracker.is_forked() ? 1 : 0;
 }

@@ -141,11 +141,17 @@ void Tracker::end() {
   if (header.peak_bytes.load(std::memory_order_relaxed) >= worth_measuring_ourselves) {
     header.own_bytes.store(own_bytes(guard), std::memory_order_relaxed);
   }
-  blocks_.clear(guard);
   if (sampled) {
     samples_.clear(guard);
+  } else {
+    blocks_.clear(guard);
   }
   mappings_.clear(guard);
+}
+
+std::uint32_t Tracker::last_session(std::int64_t& peak_bytes) const {
+  peak_bytes = sessions_ == 0 ? 0 : view_.header().peak_bytes.load(std::memory_order_relaxed);
+  return sessions_;
 }
 
 /// Resident memory of all tables.

@@ -73,6 +73,8 @@ class Tracker {
   /// Begins a session. With the GIL held, on a thread of the main interpreter. Null, or why it was refused.
   /// @param sampling_mean_bytes one allocated byte in so many is sampled; 0 to count every allocation.
   const char* begin(const void* const* boundaries, std::size_t count, std::uint64_t sampling_mean_bytes = 0);
+  /// Number of the latest session, 0 if there was none, and the peak of what it counted or estimated.
+  std::uint32_t last_session(std::int64_t& peak_bytes) const;
   /// From now on thread pools of numerical libraries have one thread, those to come too.
   void limit_thread_pools() { limits_thread_pools_ = true; }
   /// The reader learns that the program's own code runs now.

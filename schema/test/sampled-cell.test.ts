@@ -1,50 +1,55 @@
-import { describe, expect, it } from 'vitest';
-import { largeReport } from '../fixtures/large-report.js';
-import { SampledCell, sampledFigures } from '../sampled-cell.js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ReportWish, type SampledCell, sampledFigures, SampledNews } from '../sampled-cell.js';
+import { useUnits } from '../units.js';
 
-const MEAN = 65_536;
-const exact = largeReport(50);
-const sampledSelf = exact.tree.selfBytes;
-
-/** Sampled where nothing was exact. */
-const report = {
-  ...exact,
-  sampling: { meanBytes: MEAN, exactFromBytes: 32_768 },
-  tree: { ...exact.tree, sampledBytes: [...sampledSelf] },
-  peakBytes: 100_000_000,
-  retainedBytes: 400_000,
+const TOLD: SampledCell = {
+  kind: 'cell',
+  version: 2,
+  serial: 1,
+  cellId: 'abc',
+  executionCount: 3,
+  isRepeated: false,
+  peakBytes: 100e6,
+  peakSampledBytes: 100e6,
+  keptBytes: 50e6,
+  keptSampledBytes: 0,
   durationSeconds: 1.5,
+  meanBytes: 65_536,
+  exactFromBytes: 32_768,
+  hasReport: true,
 };
 
-describe('the words for a sampled cell', () => {
-  it('are its peak, what it kept and its time, in short', () => {
-    expect(sampledFigures(report).short).toBe('Peak 95.4 MiB · kept 390.6 KiB · 1.5 s');
+afterEach(() => {
+  useUnits('binary');
+});
+
+describe("a sampled cell's figures", () => {
+  it('are peak, kept and time in short', () => {
+    expect(sampledFigures(TOLD).short).toBe('Peak 95.4 MiB · kept 47.7 MiB · 1.5 s');
   });
 
-  it('have the interval of each estimate beside it', () => {
-    const { long } = sampledFigures(report);
-    expect(long).toMatch(/Peak 95\.4 MiB \(± [\d.]+ %\)/);
-    expect(long).toMatch(/kept 390\.6 KiB \(between [\d.]+ KiB and [\d.]+ (KiB|MiB)\)/);
-    expect(long).toContain('one byte in 64.0 KiB; in 95 of 100 cases');
+  it('each have their interval in full: what was counted is surer than what is estimated', () => {
+    expect(sampledFigures(TOLD).long).toMatch(/Peak 95\.4 MiB \(± 5\.\d %\), kept 47\.7 MiB \(± 0\.\d+ %\)/);
+    expect(sampledFigures(TOLD).long).toContain('95 of 100');
   });
 
-  it('say of a cell of which nothing was seen how much it may hold', () => {
-    const nothing = { ...report, peakBytes: 0, retainedBytes: 0, tree: { ...report.tree, sampledBytes: [0] } };
-    expect(sampledFigures(nothing).long).toMatch(/Peak 0 B \(between 0 B and 191\.7 KiB\)/);
-  });
-
-  it('give the kept the interval of the peak where they are one', () => {
-    const kept = { ...report, retainedBytes: report.peakBytes, tree: { ...report.tree, sampledBytes: [10_000_000] } };
-    const [, peak, keptInterval] = /\((± [^)]+)\), kept [^(]+\((± [^)]+)\)/.exec(sampledFigures(kept).long) ?? [];
-    expect(keptInterval).toBeDefined();
-    expect(keptInterval).toBe(peak);
+  it('are a bound where nothing was seen', () => {
+    const nothing = { ...TOLD, peakBytes: 0, peakSampledBytes: 0, keptBytes: 0, hasReport: false };
+    expect(sampledFigures(nothing).short).toBe('Peak below 191.7 KiB · 1.5 s');
   });
 });
 
-describe('a message about a sampled cell', () => {
-  it('is refused if it is of another version, or has no bundle', () => {
-    expect(SampledCell.safeParse({ version: 1, cellId: 'a', bundle: {} }).success).toBe(true);
-    expect(SampledCell.safeParse({ version: 2, cellId: 'a', bundle: {} }).success).toBe(false);
-    expect(SampledCell.safeParse({ version: 1, cellId: 'a', bundle: 'text' }).success).toBe(false);
+describe('what is said by the comm', () => {
+  it('is read if it is of this version', () => {
+    expect(SampledNews.safeParse(TOLD).success).toBe(true);
+    expect(SampledNews.safeParse({ kind: 'report', version: 2, serial: 1, bundle: null }).success).toBe(true);
+    expect(SampledNews.safeParse({ ...TOLD, version: 1 }).success).toBe(false);
+    expect(SampledNews.safeParse({ version: 2, cellId: 'abc', bundle: {} }).success).toBe(false);
+  });
+
+  it('is a wish for one report at a time', () => {
+    expect(ReportWish.safeParse({ report: 7 }).success).toBe(true);
+    expect(ReportWish.safeParse({ report: '7' }).success).toBe(false);
+    expect(ReportWish.safeParse({}).success).toBe(false);
   });
 });

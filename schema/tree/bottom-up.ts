@@ -13,6 +13,7 @@ const SMALLEST_SHARE = 1 / 2000;
 interface Cursor {
   readonly at: FlameFrame;
   readonly bytes: number;
+  readonly sampledBytes: number;
 }
 
 /** @param tree of the report, whole or folded. */
@@ -21,13 +22,17 @@ export function bottomUp(report: Report, tree: FlameTree): FlameTree {
   const made: FlameFrame[] = [];
   const [{ frame: rootFrame }] = tree;
   const root = addFrame(report, made, null, rootFrame, report.peakBytes, 0);
-  const cursors = tree.filter(({ selfBytes }) => selfBytes > 0).map((at) => ({ at, bytes: at.selfBytes }));
+  root.sampledBytes = tree[0].sampledBytes;
+  const cursors = tree
+    .filter(({ selfBytes }) => selfBytes > 0)
+    .map((at) => ({ at, bytes: at.selfBytes, sampledBytes: at.selfSampledBytes }));
   const pending: { parent: FlameFrame; cursors: readonly Cursor[] }[] = [];
   const expand = (parent: FlameFrame, from: readonly Cursor[]): void => {
     const groups = [...groupByFrame(from)].filter(([, { bytes }]) => bytes >= smallest);
     groups.sort(([, a], [, b]) => b.bytes - a.bytes);
-    for (const [frame, { bytes, cursors: within, folded }] of groups) {
+    for (const [frame, { bytes, sampledBytes, cursors: within, folded }] of groups) {
       const child = addFrame(report, made, parent, frame, bytes, 0);
+      child.sampledBytes = sampledBytes;
       child.foldedFrames = folded;
       pending.push({ parent: child, cursors: within });
     }
@@ -38,7 +43,9 @@ export function bottomUp(report: Report, tree: FlameTree): FlameTree {
     addFrame(report, made, root, otherFrame(), report.peakBytes - shown, 0);
   }
   for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
-    const callers = next.cursors.flatMap(({ at, bytes }) => (at.parent?.parent ? [{ at: at.parent, bytes }] : []));
+    const callers = next.cursors.flatMap(({ at, ...carried }) =>
+      at.parent?.parent ? [{ at: at.parent, ...carried }] : [],
+    );
     expand(next.parent, callers);
   }
   return asTree(made);
@@ -46,6 +53,7 @@ export function bottomUp(report: Report, tree: FlameTree): FlameTree {
 
 interface Group {
   bytes: number;
+  sampledBytes: number;
   folded: number;
   readonly cursors: Cursor[];
 }
@@ -55,10 +63,11 @@ function groupByFrame(cursors: readonly Cursor[]): Map<Frame, Group> {
   for (const cursor of cursors) {
     let group = groups.get(cursor.at.frame);
     if (group === undefined) {
-      group = { bytes: 0, folded: 0, cursors: [] };
+      group = { bytes: 0, sampledBytes: 0, folded: 0, cursors: [] };
       groups.set(cursor.at.frame, group);
     }
     group.bytes += cursor.bytes;
+    group.sampledBytes += cursor.sampledBytes;
     group.folded += cursor.at.foldedFrames;
     group.cursors.push(cursor);
   }

@@ -67,6 +67,8 @@ export function mergedTree(now: Shown, before: Shown): FlameTree {
     const { report } = pair.now === undefined ? before : now;
     const made = addFrame(report, tree, parent, shown.frame, pair.room, pair.now?.selfBytes ?? 0);
     made.foldedFrames = shown.foldedFrames;
+    made.sampledBytes = pair.now?.sampledBytes ?? 0;
+    made.selfSampledBytes = pair.now?.selfSampledBytes ?? 0;
     made.compared = { nowBytes: pair.now?.value ?? 0, beforeBytes: pair.before?.value ?? 0 };
     const callees = pair.callees.toSorted((a, b) => a.room - b.room);
     pending.push(...callees.map((callee) => ({ pair: callee, parent: made })));
@@ -87,6 +89,8 @@ export function comparedRows(now: readonly LineRow[], before: readonly LineRow[]
             frame: earlier.frame,
             ownBytes: 0,
             totalBytes: 0,
+            ownSampledBytes: 0,
+            totalSampledBytes: 0,
             deltaBytes: -earlier.ownBytes,
             mapped: noMappedBytes(),
             frames: [],

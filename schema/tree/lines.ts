@@ -12,6 +12,9 @@ export interface LineRow {
   ownBytes: number;
   /** By the line and everything that it called. */
   totalBytes: number;
+  /** What of its own bytes, and of all, is estimated from samples: 0 in a report that is exact. */
+  ownSampledBytes: number;
+  totalSampledBytes: number;
   /** More (or, negative, less) than in the report that it is compared with; null if with none. */
   deltaBytes: number | null;
   /** What of its own bytes it mapped. */
@@ -48,6 +51,8 @@ export function lineRows(tree: FlameTree, isCharged: (frame: FlameFrame) => bool
         frame: charged.frame,
         ownBytes: 0,
         totalBytes: 0,
+        ownSampledBytes: 0,
+        totalSampledBytes: 0,
         deltaBytes: null,
         mapped: noMappedBytes(),
         frames: [],
@@ -55,11 +60,15 @@ export function lineRows(tree: FlameTree, isCharged: (frame: FlameFrame) => bool
       rows.set(charged.frame, row);
     }
     row.ownBytes += frame.selfBytes;
+    row.ownSampledBytes += frame.selfSampledBytes;
     addMapped(row.mapped, frame.frame.kind, frame.selfBytes);
     if (charged === frame) {
       row.frames.push(frame);
       // Of recursive calls only the outermost: the others are in it.
-      row.totalBytes += isBelowItself(frame) ? 0 : frame.value;
+      if (!isBelowItself(frame)) {
+        row.totalBytes += frame.value;
+        row.totalSampledBytes += frame.sampledBytes;
+      }
     }
   }
   return [...rows.values()];

@@ -4,6 +4,7 @@
 import { at } from '../columns.js';
 import { type Frame, type FrameLabel, frameAt, frameLabel, isMapping, isUserCode } from '../places.js';
 import type { Report } from '../report.js';
+import { sampledTotals } from '../sampling.js';
 
 /** A node of a call tree as the chart wants it. The chart writes `hide` and `fade`. */
 export interface FlameFrame {
@@ -22,6 +23,9 @@ export interface FlameFrame {
    */
   value: number;
   selfBytes: number;
+  /** What of its bytes, and of its own, is estimated from samples: 0 in a report that is exact. Of two reports in one tree that of the new one. */
+  sampledBytes: number;
+  selfSampledBytes: number;
   /** How many frames of libraries are folded into it. */
   foldedFrames: number;
   /** 1 (traces) to {@link HEAT_LEVELS} (most of the peak). */
@@ -97,6 +101,8 @@ export function addFrame(
     name: '',
     value,
     selfBytes,
+    sampledBytes: 0,
+    selfSampledBytes: 0,
     foldedFrames: 0,
     heat: heatOf(value / Math.max(1, report.peakBytes)),
     compared: null,
@@ -120,6 +126,7 @@ export function frameRows(report: Report): { readonly frames: readonly Frame[]; 
 export function flameFrames(report: Report): FlameTree {
   const { parent, frame: frameOf, totalBytes, selfBytes } = report.tree;
   const { frames } = frameRows(report);
+  const sampled = sampledOf(report);
   const tree: FlameFrame[] = [];
   for (let node = 0; node < parent.length; node++) {
     const above = node === 0 ? null : tree[at(parent, node)];
@@ -129,9 +136,20 @@ export function flameFrames(report: Report): FlameTree {
         `Node ${node} names frame ${at(frameOf, node)} and parent ${at(parent, node)}; one is missing.`,
       );
     }
-    addFrame(report, tree, above, frame, at(totalBytes, node), at(selfBytes, node));
+    const made = addFrame(report, tree, above, frame, at(totalBytes, node), at(selfBytes, node));
+    made.sampledBytes = sampled.total(node);
+    made.selfSampledBytes = sampled.self(node);
   }
   return asTree(tree);
+}
+
+/** What of a node's bytes, and of its own, is estimated. */
+function sampledOf(report: Report): { total(node: number): number; self(node: number): number } {
+  const totals = sampledTotals(report);
+  return {
+    total: (node) => totals?.[node] ?? 0,
+    self: (node) => report.tree.sampledBytes?.[node] ?? 0,
+  };
 }
 
 /**
@@ -144,6 +162,7 @@ export function foldedFrames(report: Report): FlameTree {
   const { parent, frame: frameOf, totalBytes, selfBytes } = report.tree;
   const { frames, isOwn } = frameRows(report);
   const growing = new Growing(report, frames);
+  const sampled = sampledOf(report);
   /** For each node of the report, the frame that shows it. */
   const shownAs: Shown[] = [];
   for (let node = 0; node < parent.length; node++) {
@@ -154,10 +173,14 @@ export function foldedFrames(report: Report): FlameTree {
     const isFolded = isOwn[row] !== true && (frame === undefined || !isMapping(frame));
     if (above?.isLibrary === true && isFolded) {
       above.selfBytes += at(selfBytes, node);
+      above.selfSampledBytes += sampled.self(node);
       above.folded += 1;
       shownAs.push(above);
     } else {
-      shownAs.push(growing.shown(above, row, isOwn[row] === true, at(totalBytes, node), at(selfBytes, node)));
+      const shown = growing.shown(above, row, isOwn[row] === true, at(totalBytes, node), at(selfBytes, node));
+      shown.sampledBytes += sampled.total(node);
+      shown.selfSampledBytes += sampled.self(node);
+      shownAs.push(shown);
     }
   }
   return growing.tree();
@@ -171,6 +194,8 @@ interface Shown {
   readonly isLibrary: boolean;
   totalBytes: number;
   selfBytes: number;
+  sampledBytes: number;
+  selfSampledBytes: number;
   folded: number;
 }
 
@@ -205,7 +230,17 @@ class Growing {
       known.selfBytes += selfBytes;
       return known;
     }
-    const made: Shown = { row, key, children: new Map(), isLibrary, totalBytes, selfBytes, folded: 0 };
+    const made: Shown = {
+      row,
+      key,
+      children: new Map(),
+      isLibrary,
+      totalBytes,
+      selfBytes,
+      sampledBytes: 0,
+      selfSampledBytes: 0,
+      folded: 0,
+    };
     if (above === null) {
       this.#root = made;
     } else {
@@ -226,6 +261,8 @@ class Growing {
       const { shown, parent } = next;
       const made = addFrame(this.#report, tree, parent, frameOf(shown), shown.totalBytes, shown.selfBytes);
       made.foldedFrames = shown.folded;
+      made.sampledBytes = shown.sampledBytes;
+      made.selfSampledBytes = shown.selfSampledBytes;
       const callees = [...shown.children.values()].sort((a, b) => a.totalBytes - b.totalBytes);
       pending.push(...callees.map((callee) => ({ shown: callee, parent: made })));
     }

@@ -10,7 +10,7 @@ import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { notesInWords } from '../../../schema/notes.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { intervalInWords } from '../../../schema/sampling.js';
+import { intervalInWords, sampledTotals } from '../../../schema/sampling.js';
 import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines, processesStatement, untouchedStatement } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
@@ -109,12 +109,13 @@ function flamegraph(report: Report): string {
 
 /** As lists within lists: where inline styles are removed, as on GitHub, they are a tree that can be read. */
 function lists(boxes: readonly Box[], report: Report): string {
+  const sampled = sampledTotals(report);
   let html = '';
   let level = -1;
   for (const box of boxes) {
     html +=
       box.level > level ? '<ul style="list-style: none; margin: 0; padding: 0">' : `</li>${'</ul></li>'.repeat(level - box.level)}`;
-    html += `<li>${frameBox(box, report)}`;
+    html += `<li>${frameBox(box, report, sampled)}`;
     level = box.level;
   }
   return html + '</li></ul>'.repeat(level + 1);
@@ -150,11 +151,12 @@ function layout(report: Report): Box[] {
   return [...boxes.values()];
 }
 
-function frameBox({ node, level, left, width }: Box, report: Report): string {
+function frameBox({ node, level, left, width }: Box, report: Report, sampled: Float64Array | null): string {
   const bytes = at(report.tree.totalBytes, node);
   const { name, place, source } = frameLabel(frameAt(report, at(report.tree.frame, node)), report.subject);
   const text = [name, place, source, formatBytes(bytes)].filter((part) => part !== '').join('  ');
-  const hover = `${text} · ${formatShare(bytes, report.peakBytes)}`;
+  const interval = intervalInWords(bytes, sampled?.[node] ?? 0, report.sampling);
+  const hover = [text, formatShare(bytes, report.peakBytes), interval].filter((part) => part !== '').join(' · ');
   const style = [
     'position: absolute',
     `left: ${percent(left)}`,

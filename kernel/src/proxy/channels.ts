@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { bundled, type CellDisplay, type Forwarder, loadAddon } from '../addon.js';
 import { reasonOf, StartFailure } from '../failure.js';
 import { CHANNELS, type ConnectionFile, endpoint } from './connection.js';
+import { SAMPLED_CELLS } from '../../../schema/sampled-cell.js';
 import type { RunningCells } from './running-cells.js';
 import { publication, type Signer } from './wire.js';
 
@@ -27,6 +28,8 @@ export interface ChannelOptions {
   readonly child: ConnectionFile;
   readonly signer: Signer;
   readonly cells: RunningCells;
+  /** Takes what front ends say by the comm about sampled cells: the message's frames, not verified. */
+  readonly onComm: (frames: readonly Buffer[]) => void;
   /** Called soon after something passed. */
   readonly onActivity: () => void;
 }
@@ -48,6 +51,7 @@ export class Channels {
         lingerMilliseconds: LINGER,
         reconnectMilliseconds: RECONNECT,
         observedTopics: OBSERVED_TOPICS,
+        observedComm: SAMPLED_CELLS,
       },
       () => {
         this.#takeNotice();
@@ -153,12 +157,14 @@ export class Channels {
     if (this.#closed) {
       return;
     }
-    const { cells, onActivity } = this.#options;
+    const { cells, onActivity, onComm } = this.#options;
     onActivity();
     for (const { kind, frames } of this.#forwarder.take()) {
       switch (kind) {
         case 'request':
-          cells.observeRequest(frames);
+          if (!cells.observeRequest(frames)) {
+            onComm(frames);
+          }
           break;
         case 'publication':
           cells.observePublication(frames);

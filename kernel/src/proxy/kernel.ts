@@ -103,7 +103,8 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     { Session },
     { LiveView },
     { lastMessages, toRunningCells },
-    { sampledCellMessage },
+    { SampledCells },
+    { observeComm, sampledCellMessage },
     { VERSION },
     { IdleMemory },
   ] = await Promise.all([
@@ -112,7 +113,8 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     import('../session.js'),
     import('./live-view.js'),
     import('./post-mortem.js'),
-    import('./sampled-cell.js'),
+    import('../sampled-cells.js'),
+    import('./sampled-comm.js'),
     import('../version.js'),
     import('./idle-memory.js'),
   ]);
@@ -125,15 +127,20 @@ export async function runKernel(options: KernelOptions): Promise<number> {
       `Out of memory: ${reasonInWords(cause, null)} It was process ${victim}, which this notebook has started: ${command}\n`,
     );
   });
+  const sampled = new SampledCells({
+    segment,
+    pid,
+    tell: (news, parentHeader) => {
+      channels.publish(sampledCellMessage(signer, news, parentHeader));
+    },
+  });
   const session = new Session({
     segment,
     pid,
     version: VERSION,
     memory: matters,
     state,
-    sampled: (cell, output) => {
-      channels.publish(sampledCellMessage(signer, cell, output));
-    },
+    sampled,
     tree,
     exactTree: options.tree.exact,
   });
@@ -145,6 +152,10 @@ export async function runKernel(options: KernelOptions): Promise<number> {
     cells,
     onActivity: () => {
       memory.touch();
+      sampled.follow(session.running !== null);
+    },
+    onComm: (frames) => {
+      observeComm(frames, signer, sampled);
     },
   });
   const live = new LiveView({
@@ -185,7 +196,10 @@ export async function runKernel(options: KernelOptions): Promise<number> {
   });
   matters.stop();
   live.reporting();
-  await session.endSampled(outcomeOf(status));
+  if (session.running === null && cells.first !== null) {
+    await sampled.died(outcomeOf(status), cells.first, session);
+  }
+  await sampled.farewell();
   const messages = await lastMessages(status, session, cells, signer, outOfMemory);
   live.follow();
   for (const message of messages) {

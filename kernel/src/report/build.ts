@@ -107,6 +107,7 @@ export class ReportSource {
       sampledBytes: tree.sampledBytes === null ? null : totalsOf(tree.parent, tree.sampledBytes),
     };
     const { sampling } = snapshot;
+    const retainedBytes = snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0);
     const sources = context.sources ?? new SourceLines(context.workingDirectory);
     return new ReportSource(
       tree,
@@ -119,7 +120,7 @@ export class ReportSource {
         subject: displayableSubject(context.subject),
         outcome: context.outcome,
         peakBytes: at(totals.bytes, 0),
-        retainedBytes: snapshot.currentSiteBytes.reduce((sum, bytes) => sum + Math.max(0, bytes), 0),
+        retainedBytes,
         residentBeforeBytes: context.residentBeforeBytes,
         resident: context.resident,
         untouchedBytes: Math.max(0, snapshot.mostUntouchedBytes),
@@ -128,7 +129,13 @@ export class ReportSource {
         ...(context.processes === undefined ? {} : { processes: displayableProcesses(context.processes) }),
         ...(sampling === null
           ? {}
-          : { sampling: { meanBytes: sampling.meanBytes, exactFromBytes: sampling.exactFromBytes } }),
+          : {
+              sampling: {
+                meanBytes: sampling.meanBytes,
+                exactFromBytes: sampling.exactFromBytes,
+                retainedSampledBytes: Math.min(retainedBytes, Math.max(0, retainedBytes - sampling.currentExactBytes)),
+              },
+            }),
         ...(context.job === undefined ? {} : { job: displayableJob(context.job) }),
         startedAt: context.startedAt.toISOString(),
         durationSeconds: Math.max(0, context.durationSeconds),

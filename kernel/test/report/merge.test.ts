@@ -40,6 +40,7 @@ function reportOf(load: number, compute: number, day: string, sampled?: readonly
             meanBytes: 65_536,
             exactFromBytes: 32_768,
             peakSiteBytes: Float64Array.from([0, 0, 0, ...sampled]),
+            currentExactBytes: 0,
           },
         }),
   });

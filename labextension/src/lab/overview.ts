@@ -7,6 +7,8 @@ import type { LabIcon } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 import type { MemoryLimit } from '../../../schema/report.js';
+import { sampledFigures, type SampledCell } from '../../../schema/sampled-cell.js';
+import { mostUnseenBytes } from '../../../schema/sampling.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { peakParts } from '../../../schema/summary.js';
@@ -27,8 +29,10 @@ interface Row {
   readonly keptBytes: number;
   readonly seconds: number;
   readonly memoryLimit: MemoryLimit | null;
-  /** The figures are estimates. */
-  readonly isSampled: boolean;
+  /** Of estimates, what is to be known about them; null if all was counted. */
+  readonly estimate: string | null;
+  /** What it held at most where nothing was seen; null where something was. */
+  readonly unseenBytes: number | null;
 }
 
 type Order = 'nth' | 'peakBytes' | 'keptBytes' | 'seconds';
@@ -151,11 +155,14 @@ export class Overview extends Widget {
     );
   }
 
-  #rowElement({ cell, peakBytes, keptBytes, seconds, isSampled }: Row): HTMLElement {
-    const amount = (bytes: number): HTMLElement =>
-      isSampled
-        ? element('td', { title: say('Estimated from a sample') }, `≈ ${formatBytes(bytes)}`)
-        : element('td', {}, formatBytes(bytes));
+  #rowElement({ cell, peakBytes, keptBytes, seconds, estimate, unseenBytes }: Row): HTMLElement {
+    const amount = (bytes: number): HTMLElement => {
+      if (estimate === null) {
+        return element('td', {}, formatBytes(bytes));
+      }
+      const text = unseenBytes === null ? `≈ ${formatBytes(bytes)}` : `< ${formatBytes(unseenBytes)}`;
+      return element('td', { title: estimate }, text);
+    };
     const firstLine = cell.model.sharedModel
       .getSource()
       .split('\n')
@@ -183,15 +190,22 @@ export class Overview extends Widget {
   /** How much memory there is, as the latest report tells. */
   #limit(): MemoryLimit | null {
     const rows = this.#rows().sort((a, b) => (b.cell.model.executionCount ?? 0) - (a.cell.model.executionCount ?? 0));
-    return rows[0]?.memoryLimit ?? null;
+    return rows.find(({ memoryLimit }) => memoryLimit !== null)?.memoryLimit ?? null;
   }
 
   #rows(): Row[] {
     const rows: Row[] = [];
     const used = new Set<string>();
     this.#panel?.content.widgets.forEach((cell, nth) => {
-      const data = reportDataOf(cell) ?? this.#sampled.reportDataOf(cell);
-      if (!(cell instanceof CodeCell) || data === null) {
+      const data = reportDataOf(cell);
+      const sampled = this.#sampled.figuresOf(cell);
+      if (!(cell instanceof CodeCell)) {
+        return;
+      }
+      if (data === null) {
+        if (sampled !== null) {
+          rows.push(rowOf(cell, nth, sampled));
+        }
         return;
       }
       const key = JSON.stringify(data);
@@ -214,6 +228,20 @@ export class Overview extends Widget {
   }
 }
 
+function rowOf(cell: CodeCell, nth: number, sampled: SampledCell): Row {
+  const { peakBytes, keptBytes, durationSeconds: seconds } = sampled;
+  return {
+    cell,
+    nth,
+    peakBytes,
+    keptBytes,
+    seconds,
+    memoryLimit: null,
+    estimate: sampledFigures(sampled).long,
+    unseenBytes: peakBytes === 0 ? mostUnseenBytes(sampled) : null,
+  };
+}
+
 function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
   try {
     const report = unpackReport(data);
@@ -222,7 +250,8 @@ function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
       keptBytes: peakParts(report)?.keptBytes ?? 0,
       seconds: report.durationSeconds,
       memoryLimit: report.memoryLimit ?? null,
-      isSampled: report.sampling !== undefined,
+      estimate: report.sampling === undefined ? null : say('Estimated from a sample'),
+      unseenBytes: null,
     };
   } catch {
     // The cell itself says why.

@@ -4,71 +4,131 @@
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { Panel, Widget } from '@lumino/widgets';
-import { REPORT_MIME_TYPE, type Report } from '../../../schema/report.js';
-import { sampledFigures, type SampledCell } from '../../../schema/sampled-cell.js';
+import { REPORT_MIME_TYPE } from '../../../schema/report.js';
+import { sampledFigures, type SampledCell, type SampledReport } from '../../../schema/sampled-cell.js';
 import { say } from '../../../schema/words.js';
 import { element } from '../view/dom.js';
-import { unpackReport } from '../view/unpack.js';
+
+type Bundle = NonNullable<SampledReport['bundle']>;
 
 export interface BadgeActions {
+  /** Asks the kernel for the report, which then comes by {@link SampledBadge.take}. Returns whether it can be asked. */
+  readonly ask: (serial: number) => boolean;
   /** Runs the cell again, counting every allocation. */
   readonly exact: () => void;
-  /** Stores the report in the notebook, as an output of the cell. */
-  readonly keep: () => void;
+  /** Stores a report in the notebook, as an output of the cell. */
+  readonly keep: (bundle: Bundle) => void;
 }
 
-type Bundle = SampledCell['bundle'];
+/** Whether it has come. */
+type Answer = { readonly kind: 'unasked' | 'asked' | 'gone' } | { readonly kind: 'here'; readonly bundle: Bundle };
 
 export class SampledBadge extends Panel {
-  readonly bundle: Bundle;
+  readonly told: SampledCell;
   readonly #rendermime: IRenderMimeRegistry;
+  readonly #actions: BadgeActions;
   readonly #toggle: HTMLButtonElement;
-  #report: Widget | null = null;
+  #answer: Answer = { kind: 'unasked' };
+  /** What is shown below the badge. */
+  #below: Widget | null = null;
+  #keeps = false;
 
-  private constructor(bundle: Bundle, report: Report, rendermime: IRenderMimeRegistry, actions: BadgeActions) {
+  constructor(told: SampledCell, rendermime: IRenderMimeRegistry, actions: BadgeActions) {
     super();
-    this.bundle = bundle;
+    this.told = told;
     this.#rendermime = rendermime;
+    this.#actions = actions;
     this.addClass('fil-sampled');
-    const { short, long } = sampledFigures(report);
-    this.#toggle = button(`≈ ${short}`, say('%1 Click: which lines held it.', long), () => {
+    const { short, long } = sampledFigures(told);
+    const hint = told.hasReport ? ` ${say('Click: which lines held it.')}` : '';
+    this.#toggle = button(told.hasReport ? `≈ ${short}` : short, `${long}${hint}`, () => {
       this.#open();
     });
-    this.#toggle.setAttribute('aria-expanded', 'false');
+    this.#toggle.classList.add('fil-badge-figures');
+    if (told.hasReport) {
+      this.#toggle.setAttribute('aria-expanded', 'false');
+    } else {
+      this.#toggle.disabled = true;
+    }
+    const exact = button(say('Exact'), say('Run this cell again and count every allocation'), actions.exact);
+    const keep = button(say('Keep'), say('Store this report in the notebook, as an output of the cell'), () => {
+      this.#keep();
+    });
     const node = element(
       'div',
-      { class: 'fil-badge', attributes: { role: 'group', 'aria-label': say('Memory of this cell, sampled') } },
+      {
+        class: 'fil-badge',
+        // Or the notebook takes the keys that press a button.
+        attributes: {
+          role: 'group',
+          'aria-label': say('Memory of this cell, sampled'),
+          'data-lm-suppress-shortcuts': 'true',
+        },
+      },
       this.#toggle,
-      button(say('Exact'), say('Run this cell again and count every allocation'), actions.exact),
-      button(say('Keep'), say('Store this report in the notebook, as an output of the cell'), actions.keep),
+      exact,
+      ...(told.hasReport ? [keep] : []),
     );
     this.addWidget(new Widget({ node }));
   }
 
-  /** A badge; null if the report can't be read: nobody has asked for it. */
-  static of(bundle: Bundle, rendermime: IRenderMimeRegistry, actions: BadgeActions): SampledBadge | null {
-    let report: Report;
-    try {
-      report = unpackReport(bundle[REPORT_MIME_TYPE]);
-    } catch (error) {
-      console.warn('The report of a sampled cell can not be read.', error);
-      return null;
+  /** The report has come, or is not kept any more. */
+  take(bundle: Bundle | null): void {
+    this.#answer = bundle === null ? { kind: 'gone' } : { kind: 'here', bundle };
+    if (this.#keeps && bundle !== null) {
+      this.#actions.keep(bundle);
+    } else if (this.#keeps || this.#below !== null) {
+      this.#show();
     }
-    return new SampledBadge(bundle, report, rendermime, actions);
+    this.#keeps = false;
   }
 
   #open(): void {
-    if (this.#report !== null) {
-      this.#report.dispose();
-      this.#report = null;
+    if (this.#below !== null) {
+      this.#below.dispose();
+      this.#below = null;
       this.#toggle.setAttribute('aria-expanded', 'false');
       return;
     }
-    const renderer = this.#rendermime.createRenderer(REPORT_MIME_TYPE);
-    this.#report = renderer;
-    this.addWidget(renderer);
+    this.#ask();
+    this.#show();
+  }
+
+  #keep(): void {
+    if (this.#answer.kind === 'here') {
+      this.#actions.keep(this.#answer.bundle);
+      return;
+    }
+    this.#ask();
+    this.#keeps = this.#answer.kind === 'asked';
+    if (!this.#keeps) {
+      this.#show();
+    }
+  }
+
+  #ask(): void {
+    if (this.#answer.kind !== 'here') {
+      this.#answer = { kind: this.#actions.ask(this.told.serial) ? 'asked' : 'gone' };
+    }
+  }
+
+  #show(): void {
+    this.#below?.dispose();
     this.#toggle.setAttribute('aria-expanded', 'true');
-    void renderer.renderModel(this.#rendermime.createModel({ data: this.bundle as ReadonlyPartialJSONObject }));
+    if (this.#answer.kind === 'here') {
+      const renderer = this.#rendermime.createRenderer(REPORT_MIME_TYPE);
+      this.#below = renderer;
+      this.addWidget(renderer);
+      const data = this.#answer.bundle as ReadonlyPartialJSONObject;
+      void renderer.renderModel(this.#rendermime.createModel({ data }));
+      return;
+    }
+    const text =
+      this.#answer.kind === 'asked'
+        ? say('The report is being made …')
+        : say('The kernel has this report no more: it ended, or many cells ran since. Run the cell again.');
+    this.#below = new Widget({ node: element('p', { class: 'fil-soft', attributes: { role: 'status' } }, text) });
+    this.addWidget(this.#below);
   }
 }
 

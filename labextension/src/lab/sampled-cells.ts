@@ -7,9 +7,9 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import { type ISignal, Signal } from '@lumino/signaling';
 import { PanelLayout } from '@lumino/widgets';
-import { REPORT_MIME_TYPE } from '../../../schema/report.js';
-import { SAMPLED_CELLS, SampledCell } from '../../../schema/sampled-cell.js';
+import { type ReportWish, SAMPLED_CELLS, type SampledCell, SampledNews } from '../../../schema/sampled-cell.js';
 import type { Kernels } from './kernels.js';
+import { reportDataOf } from './places.js';
 import { profileCells } from './profile-cells.js';
 import { SampledBadge } from './sampled-badge.js';
 import type { Settings } from './settings.js';
@@ -52,9 +52,9 @@ export class SampledCells {
     return this.#changed;
   }
 
-  /** The data of the report of a cell's sample; null if it has none. */
-  reportDataOf(cell: Cell): unknown {
-    return cell instanceof CodeCell ? (this.#badges.get(cell)?.bundle[REPORT_MIME_TYPE] ?? null) : null;
+  /** What is known of a cell's last run by samples; null if nothing is. */
+  figuresOf(cell: Cell): SampledCell | null {
+    return cell instanceof CodeCell ? (this.#badges.get(cell)?.told ?? null) : null;
   }
 
   #followPanel(panel: NotebookPanel): void {
@@ -95,33 +95,50 @@ export class SampledCells {
   }
 
   #take(panel: NotebookPanel, data: unknown): void {
-    const told = SampledCell.safeParse(data);
+    const told = SampledNews.safeParse(data);
     if (!told.success || !this.#options.settings.samplesCells) {
       return;
     }
-    const { cellId, bundle } = told.data;
-    const cell = panel.content.widgets.find(({ model }) => model.id === cellId);
+    const { data: news } = told;
+    if (news.kind === 'report') {
+      for (const [cell, badge] of this.#badges) {
+        if (badge.told.serial === news.serial && panel.content.widgets.includes(cell)) {
+          badge.take(news.bundle);
+        }
+      }
+      return;
+    }
+    const cell = panel.content.widgets.find(({ model }) => model.id === news.cellId);
     if (cell instanceof CodeCell) {
       void cell.ready.then(() => {
-        if (!cell.isDisposed) {
-          this.#show(panel, cell, bundle);
+        if (!cell.isDisposed && (!news.isRepeated || this.#isMissing(cell, news))) {
+          this.#show(panel, cell, news);
         }
       });
     }
   }
 
-  #show(panel: NotebookPanel, cell: CodeCell, bundle: SampledCell['bundle']): void {
+  /** Whether a cell that ran before this page was there shows nothing about it, and no later run either. */
+  #isMissing(cell: CodeCell, { executionCount }: SampledCell): boolean {
+    const shown = cell.model.executionCount;
+    return !this.#badges.has(cell) && (shown === null || shown === executionCount) && reportDataOf(cell) === null;
+  }
+
+  #show(panel: NotebookPanel, cell: CodeCell, told: SampledCell): void {
     this.#remove(cell);
     const { layout } = cell;
-    const badge = SampledBadge.of(bundle, panel.content.rendermime, {
+    const kernel = panel.sessionContext.session?.kernel ?? null;
+    const badge = new SampledBadge(told, panel.content.rendermime, {
+      ask: (serial) => this.#wish(kernel, { report: serial }),
       exact: () => void profileCells(panel, [cell], this.#options.kernels, this.#options.settings),
-      keep: () => {
+      keep: (bundle) => {
         const output = { output_type: 'display_data', data: bundle, metadata: {} };
         cell.model.outputs.add(output as Parameters<typeof cell.model.outputs.add>[0]);
         this.#remove(cell);
       },
     });
-    if (badge === null || !(layout instanceof PanelLayout)) {
+    if (!(layout instanceof PanelLayout)) {
+      badge.dispose();
       return;
     }
     this.#badges.set(cell, badge);
@@ -145,6 +162,17 @@ export class SampledCells {
       this.#changed.emit(undefined);
     });
     this.#changed.emit(undefined);
+  }
+
+  /** Asks a kernel for a report; returns whether it is there to be asked. */
+  #wish(kernel: Kernel.IKernelConnection | null, wish: ReportWish): boolean {
+    const comm = kernel === null ? undefined : this.#comms.get(kernel);
+    if (comm === undefined || comm.isDisposed || kernel?.connectionStatus !== 'connected') {
+      return false;
+    }
+    // Its answer is a message to all front ends; the process's own reply comes when it is idle.
+    comm.send(wish).done.catch(() => undefined);
+    return true;
   }
 
   #remove(cell: CodeCell): void {

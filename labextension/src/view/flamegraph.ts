@@ -5,6 +5,7 @@ import flamegraph, { type FlameGraph, type FlameNode, type FlameTooltip } from '
 import { hierarchy } from 'd3-hierarchy';
 import { select } from 'd3-selection';
 import type { Report } from '../../../schema/report.js';
+import { intervalInWords } from '../../../schema/sampling.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { deltaLevel } from '../../../schema/tree/compare.js';
@@ -367,8 +368,11 @@ export class Flamegraph {
     const label = labelOf(frame);
     const parts = [label.name, label.place, label.source].filter((part) => part !== '');
     const bytes = heldBytes(frame);
-    const share = formatShare(bytes, this.#options.report.peakBytes);
-    const held = `${parts.join(', ')}: ${say('%1, %2 of the peak', formatBytes(bytes), share)}`;
+    const { peakBytes, sampling } = this.#options.report;
+    const share = formatShare(bytes, peakBytes);
+    const interval = intervalInWords(bytes, frame.sampledBytes, sampling);
+    const amount = interval === '' ? formatBytes(bytes) : `${formatBytes(bytes)} (${interval})`;
+    const held = `${parts.join(', ')}: ${say('%1, %2 of the peak', amount, share)}`;
     return frame.compared === null ? held : `${held}, ${differenceInWords(frame.compared)}`;
   }
 }

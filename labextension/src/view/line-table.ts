@@ -3,6 +3,7 @@
  */
 import { frameLabel, type FrameLabel, libraryOf } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { intervalInWords } from '../../../schema/sampling.js';
 import { mappedInWords } from '../../../schema/summary.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
@@ -113,10 +114,7 @@ export class LineTable {
 
   #row(row: LineRow): HTMLElement {
     const { ownBytes, totalBytes, deltaBytes } = row;
-    const cells = [
-      element('td', { class: 'fil-number' }, formatBytes(ownBytes)),
-      element('td', { class: 'fil-number' }, formatBytes(totalBytes)),
-    ];
+    const cells = [this.#amount(ownBytes, row.ownSampledBytes), this.#amount(totalBytes, row.totalSampledBytes)];
     if (this.#before !== null) {
       const delta = deltaBytes ?? 0;
       const kind = delta === 0 ? 'same' : delta > 0 ? 'more' : 'less';
@@ -126,6 +124,17 @@ export class LineTable {
     bar.style.width = `${(60 * ownBytes) / Math.max(1, this.#report.peakBytes)}px`;
     const share = element('td', { class: 'fil-share' }, bar, formatShare(ownBytes, this.#report.peakBytes));
     return element('tr', {}, ...cells, share, element('td', {}, ...this.#where(row)));
+  }
+
+  /** Bytes, with their interval where they are estimated. */
+  #amount(bytes: number, sampledBytes: number): HTMLElement {
+    const interval = bytes === 0 ? '' : intervalInWords(bytes, sampledBytes, this.#report.sampling);
+    return element(
+      'td',
+      { class: 'fil-number' },
+      formatBytes(bytes),
+      ...(interval === '' ? [] : [element('span', { class: 'fil-interval' }, ` ${interval}`)]),
+    );
   }
 
   #where(row: LineRow): (Node | string)[] {

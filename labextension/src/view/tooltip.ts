@@ -3,6 +3,7 @@
  */
 import { placeLabel, shortFile } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { intervalInWords } from '../../../schema/sampling.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -68,7 +69,8 @@ export class Tooltip {
     const { frame, selfBytes, foldedFrames, compared } = flame;
     const value = heldBytes(flame);
     const label = labelOf(flame);
-    const { peakBytes, subject } = this.#report;
+    const { peakBytes, subject, sampling } = this.#report;
+    const interval = intervalInWords(value, flame.sampledBytes, sampling);
     const content: Node[] = [];
     if (frame.kind === 'python') {
       content.push(
@@ -102,6 +104,7 @@ export class Tooltip {
         {},
         element('strong', {}, formatBytes(value)),
         ` · ${say('%1 of the peak', formatShare(value, peakBytes))}`,
+        ...(interval === '' ? [] : [element('span', { class: 'fil-soft' }, ` · ${interval}`)]),
       ),
     );
     if (compared !== null) {
