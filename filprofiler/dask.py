@@ -17,9 +17,7 @@ In a notebook on Fil's kernel: `%%filprofile --dask client`. Workers that were s
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
@@ -36,9 +34,9 @@ from filprofiler.workers import Missing
 try:
     import dask
     import distributed
-    from dask.utils import key_split
     from distributed.diagnostics.plugin import NannyPlugin, WorkerPlugin
-    from distributed.utils import thread_state
+
+    from filprofiler import _dask_worker
 except ImportError as error:
     msg = "filprofiler.dask needs the package distributed. Install it: pip install filprofiler[dask]"
     raise ImportError(msg) from error
@@ -224,7 +222,7 @@ class ClusterProfile:
             # Workers that come later, as in the place of one that was killed, join too.
             self._plugin = f"filprofiler-{self._name}"
             self._client.register_plugin(_ProfilePlugin(self._name), name=self._plugin)
-        joined = self._client.run(_join, self._name, workers=list(able), on_error="return")
+        joined = self._client.run(_dask_worker.join, self._name, workers=list(able), on_error="return")
         self._machines = {}
         for address, answer in joined.items():
             if isinstance(answer, BaseException):
@@ -291,7 +289,7 @@ class ClusterProfile:
         problems: list[str] = []
         # Where no worker lives any more its nanny may, or we are on the same machine.
         for ask in (
-            lambda: self._ask_all(_collect),
+            lambda: self._ask_all(_dask_worker.collect),
             self._ask_nannies,
             self._ask_here,
         ):
@@ -307,24 +305,24 @@ class ClusterProfile:
 
     def _ask_nannies(self) -> dict[str, Any]:
         self._needs_nannies = True
-        return self._ask_all(_collect, nanny=True)
+        return self._ask_all(_dask_worker.collect, nanny=True)
 
     def _ask_here(self) -> dict[str, Any]:
         try:
-            return {"client": _collect(self._name)}
+            return {"client": _dask_worker.collect(self._name)}
         except ProfilingError as error:
             return {"client": error}
 
     def _end_on_workers(self) -> None:
         if self._plugin is None:
-            self._ask_all(_leave)
+            self._ask_all(_dask_worker.leave)
         else:
             with contextlib.suppress(Exception):
                 self._client.unregister_worker_plugin(self._plugin)
         if self._needs_nannies:
-            self._ask_all(_leave, nanny=True)
+            self._ask_all(_dask_worker.leave, nanny=True)
         # If this is the workers' machine.
-        _leave(self._name)
+        _dask_worker.leave(self._name)
 
     def _ask_all(self, function: Callable[[str], object], *, nanny: bool = False) -> dict[str, Any]:
         try:
@@ -345,10 +343,10 @@ class _ProfilePlugin(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         # Of a worker that can't join, those who ask it for its figures are told.
         with contextlib.suppress(ProfilingError):
-            _join(self._profile, worker)
+            _dask_worker.join(self._profile, worker)
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002 (Dask's signature)
-        _leave(self._profile)
+        _dask_worker.leave(self._profile)
 
 
 class _Heartbeat:
@@ -370,104 +368,11 @@ class _Heartbeat:
 
     async def _renew(self) -> None:
         with contextlib.suppress(Exception):
-            await self._client._run(_renew, self._profile, on_error="ignore")
+            await self._client._run(_dask_worker.renew, self._profile, on_error="ignore")
 
     def stop(self) -> None:
         with contextlib.suppress(RuntimeError):  # a loop that is closed
             self._client.loop.add_callback(lambda: self._callback and self._callback.stop())
-
-
-# What runs in the workers.
-
-
-def _probe(dask_worker: Worker) -> dict[str, Any]:
-    return {
-        "version": workers.version(),
-        "why_not": workers.why_not(),
-        "label": f"worker {dask_worker.name}",
-        "host": socket.gethostname(),
-    }
-
-
-_profiles: set[str] = set()
-"""That this process takes part in as a worker."""
-
-
-def _join(profile: str, dask_worker: Worker) -> dict[str, str]:
-    limit = getattr(getattr(dask_worker, "memory_manager", None), "memory_limit", None)
-    answer = workers.join(
-        profile,
-        f"worker {dask_worker.name}",
-        limit_bytes=limit or None,
-        clock_offset_seconds=float(getattr(dask_worker, "scheduler_delay", 0.0)),
-    )
-    _profiles.add(profile)
-    _name_tasks()
-    return answer
-
-
-def _leave(profile: str) -> None:
-    _profiles.discard(profile)
-    _restore_tasks()
-    workers.leave(profile)
-
-
-def _collect(profile: str) -> tuple[str, bytes] | None:
-    return workers.collect(profile)
-
-
-def _renew(profile: str) -> None:
-    workers.renew(profile)
-
-
-_originals: dict[str, Callable[..., Any]] = {}
-_TASK_FUNCTIONS = ("_run_task_simple", "_run_task_async", "apply_function_simple", "apply_function_async")
-"""Of distributed.worker, in its different versions: what runs a task on its own thread. Without them tasks have no
-names in the report, and nothing else is missing."""
-
-
-def _name_tasks() -> None:
-    import distributed.worker as module
-
-    for name in _TASK_FUNCTIONS:
-        original = getattr(module, name, None)
-        if original is not None and name not in _originals:
-            _originals[name] = original
-            setattr(module, name, _naming(original, is_async=name.endswith("_async")))
-
-
-def _restore_tasks() -> None:
-    import distributed.worker as module
-
-    if not _profiles:
-        for name, original in _originals.items():
-            setattr(module, name, original)
-        _originals.clear()
-
-
-def _naming(original: Callable[..., Any], *, is_async: bool) -> Callable[..., Any]:
-    if is_async:
-
-        @functools.wraps(original)
-        async def run_async(*args: object, **kwargs: object) -> Any:
-            return await workers.run_task_async(_prefix(args), original, *args, **kwargs)
-
-        return run_async
-
-    @functools.wraps(original)
-    def run(*args: object, **kwargs: object) -> Any:
-        return workers.run_task(_prefix(args), original, *args, **kwargs)
-
-    return run
-
-
-def _prefix(args: Sequence[object]) -> str:
-    """The task's name without what tells it from others of its kind: `read-csv` of `('read-csv-8a1f…', 3)`."""
-    try:
-        key = getattr(args[0], "key", None) if args else None
-        return str(key_split(getattr(thread_state, "key", None) if key is None else key))
-    except Exception:  # noqa: BLE001 (a task is not to fail for its name)
-        return "task"
 
 
 # What runs in the client.
@@ -488,7 +393,7 @@ def _examine(client: Client) -> tuple[list[str], list[Missing]]:
     Raises:
         ProfilingError: if workers have another version of filprofiler, or there is no worker.
     """
-    answers = client.run(_probe, on_error="return")
+    answers = client.run(_dask_worker.probe, on_error="return")
     if not answers:
         msg = "the cluster has no workers yet: client.wait_for_workers(1) waits for them"
         raise ProfilingError(msg)
