@@ -181,7 +181,7 @@ def test_clues_of_lines_that_were_alive_at_the_peak_are_in_the_report(kernel: Ke
     kernel.run("import numpy as np, pandas as pd")
     result = kernel.run(
         "%%filprofile\n"
-        "table = pd.DataFrame({'x': np.arange(200_000.0), 'y': ['a', 'b'] * 100_000})\n"
+        "table = pd.DataFrame({'x': np.arange(200_000.0), 'y': pd.Series(['a', 'b'] * 100_000, dtype=object)})\n"
         "for turn in range(3):\n"
         "    table = pd.concat([table, table])\n"
         "if False:\n"

@@ -52,7 +52,7 @@ def test_a_job_leaves_a_report_with_intervals_and_nothing_else(tmp_path):
     assert report["job"]["labels"]["team"] == "data"
     assert report["subject"]["command"][1:] == ["job.py", "--day", "3"]
     assert report["outcome"] == {"kind": "completed"}
-    assert report["sampling"] == {"meanBytes": 32768, "exactFromBytes": 32768}
+    assert report["sampling"] == {"meanBytes": 32768, "exactFromBytes": 32768, "retainedSampledBytes": 0}
     assert [note["code"] for note in report["notes"]] == ["sampled"]
     lines = bytes_of_lines(report)
     assert 50_000_000 <= lines[("job.py", 3)] < 50_300_000
