@@ -107,7 +107,7 @@ class BlockTable {
 
   static Block small_block(SmallEntry entry) { return Block{SmallLeaf::site_of(entry), SmallLeaf::bytes_of(entry)}; }
   static SmallEntry small_entry(std::size_t requested, SiteId site) {
-    return SmallLeaf::entry(site, static_cast<std::uint32_t>(counted_bytes(requested)) / unit);
+    return SmallLeaf::entry(site, static_cast<std::uint32_t>(counted_bytes(requested) / std::int64_t{unit}));
   }
   static Block large_block(std::uint64_t entry);
   static bool starts_at(std::uint64_t large_entry, std::uintptr_t address) {
