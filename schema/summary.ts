@@ -6,6 +6,7 @@ import { type Frame, frameAt, isUserCode, placeLabel } from './places.js';
 import type { Variable } from './observed.js';
 import type { Report } from './report.js';
 import { formatBytes, formatSeconds, formatShare } from './units.js';
+import { joinedTree } from './tree/of-process.js';
 import { reasonInWords } from './out-of-memory.js';
 import { intervalInWords, sampledKeptBytes, sampledPeakBytes } from './sampling.js';
 import { say } from './words.js';
@@ -85,14 +86,14 @@ export function peakParts({ peakBytes, retainedBytes, subject, outcome }: Report
 
 /**
  * The line of the user's own code that held most of the peak, itself or by what it called: of several on one call stack the innermost,
- * as that is the one to change.
+ * as that is the one to change. What several processes held there counts together.
  *
  * @returns null if no line of the user's code held half of the peak.
  */
 export function dominantLine(report: Report): Pick<Line, 'frame' | 'bytes'> | null {
-  const { parent, frame, totalBytes } = report.tree;
+  const { parent, frame, totalBytes } = report.frames.kind.includes('process') ? joinedTree(report) : report.tree;
   let dominant: Pick<Line, 'frame' | 'bytes'> | null = null;
-  // The nodes with more than half of the peak are one path from the root; in pre-order each stands behind its caller.
+  // The nodes with more than half of the peak are one path from the root; each stands behind its caller.
   for (let node = 0, above = -1; node < parent.length; node++) {
     const bytes = at(totalBytes, node);
     if (at(parent, node) !== above || bytes === 0 || bytes < DOMINANT_SHARE * report.peakBytes) {

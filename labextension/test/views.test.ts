@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { largeReport } from '../../schema/fixtures/large-report.js';
 import { isUserCode } from '../../schema/places.js';
 import { parseReport, type Report } from '../../schema/report.js';
+import { dominantLine } from '../../schema/summary.js';
 import { bottomUp } from '../../schema/tree/bottom-up.js';
 import { comparedRows, deltaLevel, mergedTree } from '../../schema/tree/compare.js';
 import { lineRows, sortRows } from '../../schema/tree/lines.js';
@@ -223,6 +224,10 @@ describe('of several processes', () => {
       expect(own(flameFrames(part))).toBe(part.peakBytes);
       expect(Math.max(...part.timeline.bytes)).toBeGreaterThanOrEqual(part.peakBytes);
     }
+  });
+
+  test('what several held at the same line counts together', () => {
+    expect(dominantLine(processes)).toMatchObject({ frame: { line: 3 }, bytes: 65_000_194 });
   });
 
   test('their areas end at the curve of all', () => {

@@ -23,6 +23,32 @@ export function processNodes({ tree, frames }: Report): ProcessNode[] {
   return found.sort((a, b) => b.bytes - a.bytes);
 }
 
+/** The stacks of all processes in one tree, callers before what they call: where several have the same stack they share a node. */
+export function joinedTree({ tree, frames }: Report): Pick<Report['tree'], 'parent' | 'frame' | 'totalBytes'> {
+  const joined = { parent: [-1], frame: [at(tree.frame, 0)], totalBytes: [at(tree.totalBytes, 0)] };
+  const rows = [0];
+  const known = new Map<number, number>();
+  for (let node = 1; node < tree.parent.length; node++) {
+    const above = at(rows, at(tree.parent, node));
+    const frame = at(tree.frame, node);
+    if (frames.kind[frame] === 'process') {
+      rows.push(above);
+      continue;
+    }
+    const key = above * frames.kind.length + frame;
+    const row = known.get(key) ?? joined.parent.length;
+    if (row === joined.parent.length) {
+      known.set(key, row);
+      joined.parent.push(above);
+      joined.frame.push(frame);
+      joined.totalBytes.push(0);
+    }
+    joined.totalBytes[row] = at(joined.totalBytes, row) + at(tree.totalBytes, node);
+    rows.push(row);
+  }
+  return joined;
+}
+
 /** What the frame of a process says. */
 export function processFrameName({ name, pid }: Pick<TrackedProcess, 'name' | 'pid'>): string {
   return `${name}, pid ${pid}`;
