@@ -98,6 +98,8 @@ def parse_metadata(metadata: object, cell: str) -> Request | None:
         limit_bytes=_wished_size(wish, "limit"),
         headroom_bytes=_wished_size(wish, "headroom"),
         guard=False if guard is False else None,
+        children=wish.get("children") is not False,
+        exact_tree=True if wish.get("exactTree") is True else None,
     )
 
 

@@ -34,6 +34,10 @@ export const ProfileRequest = z.object({
   quiet: z.optional(z.boolean()),
   /** Whether the cell shows how it is going while it runs; the server's setting if absent. */
   live: z.optional(z.boolean()),
+  /** Whether processes that the cell starts, or that work for it, are in the report (default: yes). */
+  children: z.optional(z.boolean()),
+  /** Whether the peak of all processes together is exact to the byte; the server's setting if absent. */
+  exactTree: z.optional(z.boolean()),
 });
 export type ProfileRequest = z.infer<typeof ProfileRequest>;
 

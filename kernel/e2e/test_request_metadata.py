@@ -75,7 +75,13 @@ def test_what_is_no_wish_is_none(metadata: object) -> None:
 
 
 def test_a_title_of_another_type_is_none() -> None:
-    assert parse_metadata({"fil": {"profile": True, "title": 7, "output": "", "quiet": 1, "live": 0}}, "x") == Request()
+    assert (
+        parse_metadata(
+            {"fil": {"profile": True, "title": 7, "output": "", "quiet": 1, "live": 0, "children": 0, "exactTree": 1}},
+            "x",
+        )
+        == Request()
+    )
 
 
 @pytest.fixture
@@ -123,3 +129,14 @@ def test_a_nonsense_amount_is_an_error_before_the_cell_runs(own_kernel: Kernel, 
     assert result.status == "error"
     assert "ran" not in result.text().split()
     assert f"--{name}: '4 potatoes' is no amount of memory" in result.text("stderr") + result.traceback
+
+
+def test_a_request_chooses_whether_processes_are_followed_and_how_exactly(kernel: Kernel) -> None:
+    code = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'held = bytearray(20_000_000)'], check=True)"
+    alone = run(kernel, code, {"fil": {"profile": True, "children": False}}).report
+    assert "processes" not in alone.data
+    assert alone.peak < 20_000_000
+    exact = run(kernel, code, {"fil": {"profile": True, "exactTree": True}}).report
+    assert exact.data["processes"]["boundBytes"] == 0
+    assert exact.peak > 20_000_000
+    assert run(kernel, code, {"fil": {"profile": True}}).report.data["processes"]["boundBytes"] > 0
