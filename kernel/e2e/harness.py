@@ -126,6 +126,26 @@ class Kernel:
         result.reply = self.reply(request, timeout=timeout)
         return result
 
+    def run_with(
+        self, code: str, metadata: dict[str, Any], *, during: Callable[[], None] | None = None, **content: Any
+    ) -> Result:
+        """Runs a cell whose request carries metadata, as front ends send it; `content` changes the rest."""
+        request_content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+            **content,
+        }
+        message = self.client.session.msg("execute_request", request_content, metadata=metadata)
+        self.client.shell_channel.send(message)
+        request = message["header"]["msg_id"]
+        result = self.collect(request, during=during)
+        result.reply = self.reply(request)
+        return result
+
     def collect(self, request: str, *, timeout: float = TIMEOUT, during: Callable[[], None] | None = None) -> Result:
         """What is published for a request until it is idle."""
         return self.collect_all([request], timeout=timeout, during=during)[request]

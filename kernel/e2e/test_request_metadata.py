@@ -1,36 +1,17 @@
 """A front end can ask for a profile beside the cell, in the metadata of its request; the cell's text stays as it is."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from harness import TIMEOUT, Kernel, Result, started
+from harness import Kernel, started
 
 from filprofiler._request import Request, parse_metadata
 
 ALLOCATE = "data = bytearray(3_000_000)"
 
 
-def run(kernel: Kernel, code: str, metadata: dict[str, Any], **options: Any) -> Result:
-    content = {
-        "code": code,
-        "silent": False,
-        "store_history": True,
-        "user_expressions": {},
-        "allow_stdin": False,
-        "stop_on_error": True,
-        **options,
-    }
-    message = kernel.client.session.msg("execute_request", content, metadata=metadata)
-    kernel.client.shell_channel.send(message)
-    request = message["header"]["msg_id"]
-    result = kernel.collect(request, timeout=TIMEOUT)
-    result.reply = kernel.reply(request)
-    return result
-
-
 def test_a_request_profiles_its_cell(kernel: Kernel) -> None:
-    result = run(kernel, ALLOCATE, {"fil": {"profile": True, "title": "mine"}, "cellId": "abc"})
+    result = kernel.run_with(ALLOCATE, {"fil": {"profile": True, "title": "mine"}, "cellId": "abc"})
     assert result.report.data["title"] == "mine"
     assert result.report.data["subject"]["cellId"] == "abc"
     assert result.report.peak == pytest.approx(3_000_000, rel=0.05)
@@ -40,29 +21,29 @@ def test_a_request_profiles_its_cell(kernel: Kernel) -> None:
 
 
 def test_the_next_cell_is_not_profiled(kernel: Kernel) -> None:
-    run(kernel, ALLOCATE, {"fil": {"profile": True}})
+    kernel.run_with(ALLOCATE, {"fil": {"profile": True}})
     assert kernel.run(ALLOCATE).reports == []
 
 
 def test_a_cell_with_the_magic_has_one_report(kernel: Kernel) -> None:
-    result = run(kernel, f"%%filprofile --title cell\n{ALLOCATE}", {"fil": {"profile": True, "title": "request"}})
+    result = kernel.run_with(f"%%filprofile --title cell\n{ALLOCATE}", {"fil": {"profile": True, "title": "request"}})
     assert result.report.data["title"] == "cell"
 
 
 def test_cells_beneath_other_magics_are_profiled(kernel: Kernel) -> None:
-    result = run(kernel, f"%%time\n{ALLOCATE}", {"fil": {"profile": True}})
+    result = kernel.run_with(f"%%time\n{ALLOCATE}", {"fil": {"profile": True}})
     assert result.report.peak > 3_000_000
     assert "Wall time" in result.text()
 
 
 def test_a_failing_cell_has_its_report_and_its_error(kernel: Kernel) -> None:
-    result = run(kernel, f"{ALLOCATE}\n1 / 0", {"fil": {"profile": True}})
+    result = kernel.run_with(f"{ALLOCATE}\n1 / 0", {"fil": {"profile": True}})
     assert result.status == "error"
     assert result.report.data["outcome"] == {"kind": "error"}
 
 
 def test_an_empty_cell_is_left_alone(kernel: Kernel) -> None:
-    result = run(kernel, "  \n", {"fil": {"profile": True}})
+    result = kernel.run_with("  \n", {"fil": {"profile": True}})
     assert (result.reports, result.text("stderr")) == ([], "")
 
 
@@ -100,7 +81,7 @@ GROW = (
 
 def test_a_request_chooses_what_has_to_be_left(limited: Kernel) -> None:
     wish = {"fil": {"profile": True, "headroom": "280MB"}}
-    result = run(limited, GROW.format(count=400), wish)
+    result = limited.run_with(GROW.format(count=400), wish)
     assert result.contents("error")[0]["ename"] == "MemoryGuardError"
     assert result.report.data["outOfMemory"]["headroomBytes"] == 280_000_000
     assert result.report.peak < 300_000_000
@@ -110,22 +91,22 @@ def test_a_request_chooses_what_has_to_be_left(limited: Kernel) -> None:
 
 
 def test_a_request_can_turn_the_action_off_and_not_the_report(limited: Kernel) -> None:
-    result = run(limited, GROW.format(count=560), {"fil": {"profile": True, "guard": False}})
+    result = limited.run_with(GROW.format(count=560), {"fil": {"profile": True, "guard": False}})
     assert result.status == "ok", result.traceback
     assert result.report.peak >= 560_000_000
-    result = run(limited, GROW.format(count=2000), {"fil": {"profile": True}})
+    result = limited.run_with(GROW.format(count=2000), {"fil": {"profile": True}})
     assert result.contents("error")[0]["ename"] == "MemoryGuardError"
 
 
 def test_a_limit_holds_when_the_action_is_off(own_kernel: Kernel) -> None:
-    result = run(own_kernel, GROW.format(count=200), {"fil": {"profile": True, "guard": False, "limit": "50MB"}})
+    result = own_kernel.run_with(GROW.format(count=200), {"fil": {"profile": True, "guard": False, "limit": "50MB"}})
     assert result.contents("error")[0]["ename"] == "MemoryGuardError"
     assert result.report.data["outOfMemory"]["rule"] == "budget"
 
 
 @pytest.mark.parametrize("name", ["limit", "headroom"])
 def test_a_nonsense_amount_is_an_error_before_the_cell_runs(own_kernel: Kernel, name: str) -> None:
-    result = run(own_kernel, "print('ran')", {"fil": {"profile": True, name: "4 potatoes"}})
+    result = own_kernel.run_with("print('ran')", {"fil": {"profile": True, name: "4 potatoes"}})
     assert result.status == "error"
     assert "ran" not in result.text().split()
     assert f"--{name}: '4 potatoes' is no amount of memory" in result.text("stderr") + result.traceback
@@ -133,10 +114,10 @@ def test_a_nonsense_amount_is_an_error_before_the_cell_runs(own_kernel: Kernel, 
 
 def test_a_request_chooses_whether_processes_are_followed_and_how_exactly(kernel: Kernel) -> None:
     code = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'held = bytearray(20_000_000)'], check=True)"
-    alone = run(kernel, code, {"fil": {"profile": True, "children": False}}).report
+    alone = kernel.run_with(code, {"fil": {"profile": True, "children": False}}).report
     assert "processes" not in alone.data
     assert alone.peak < 20_000_000
-    exact = run(kernel, code, {"fil": {"profile": True, "exactTree": True}}).report
+    exact = kernel.run_with(code, {"fil": {"profile": True, "exactTree": True}}).report
     assert exact.data["processes"]["boundBytes"] == 0
     assert exact.peak > 20_000_000
-    assert run(kernel, code, {"fil": {"profile": True}}).report.data["processes"]["boundBytes"] > 0
+    assert kernel.run_with(code, {"fil": {"profile": True}}).report.data["processes"]["boundBytes"] > 0

@@ -21,21 +21,7 @@ def tell(kernel: Kernel, kind: str) -> None:
 
 
 def run(kernel: Kernel, code: str, *, cell_id: str | None = "abc", **options: Any) -> Result:
-    content = {
-        "code": code,
-        "silent": False,
-        "store_history": True,
-        "user_expressions": {},
-        "allow_stdin": False,
-        "stop_on_error": True,
-    }
-    metadata = {} if cell_id is None else {"cellId": cell_id}
-    message = kernel.client.session.msg("execute_request", content, metadata=metadata)
-    kernel.client.shell_channel.send(message)
-    request = message["header"]["msg_id"]
-    result = kernel.collect(request, timeout=TIMEOUT, **options)
-    result.reply = kernel.reply(request)
-    return result
+    return kernel.run_with(code, {} if cell_id is None else {"cellId": cell_id}, **options)
 
 
 def next_news(kernel: Kernel, kind: str, **wanted: Any) -> dict[str, Any]:

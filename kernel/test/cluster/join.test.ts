@@ -4,27 +4,16 @@ import { parseReport, type Report } from '../../../schema/report.js';
 import { byTask } from '../../src/cluster/by-task.js';
 import { joinMachines } from '../../src/cluster/join.js';
 import { MachineReport } from '../../src/cluster/machine-report.js';
-import { buildReport, type ReportContext } from '../../src/report/build.js';
-import { snapshotOf, type Stack } from '../report/snapshots.js';
+import { buildReport } from '../../src/report/build.js';
+import { contextOf, snapshotOf, type Stack } from '../report/snapshots.js';
 
 const producer = { name: 'filprofiler', version: '1', python: '3.12.1' } as const;
 
-const context: ReportContext = {
+const context = contextOf({
   subject: { kind: 'call', name: 'worker' },
-  title: null,
-  outcome: { kind: 'completed' },
-  cells: new Map(),
-  workingDirectory: '/',
-  residentBeforeBytes: null,
-  resident: null,
-  memoryLimit: null,
-  observed: undefined,
-  outOfMemory: undefined,
   startedAt: new Date('2026-11-23T10:00:00Z'),
   durationSeconds: 10,
-  timeline: { seconds: [], bytes: [] },
-  producer,
-};
+});
 
 /** A worker's thread, with its machinery above the task. */
 const inTask = (task: string, frames: string): string =>

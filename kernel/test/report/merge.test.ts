@@ -2,26 +2,18 @@ import { describe, expect, it } from 'vitest';
 import { parseReport, type Report } from '../../../schema/report.js';
 import { ReportMerger } from '../../src/report/merge.js';
 import { buildReport, type ReportContext } from '../../src/report/build.js';
-import { snapshotOfColumns } from './snapshots.js';
+import { contextOf, snapshotOfColumns } from './snapshots.js';
 
 const producer = { name: 'filprofiler', version: '1', python: '3.12.1' } as const;
 
-const context = (startedAt: string): ReportContext => ({
-  subject: { kind: 'program', command: ['python', 'job.py'] },
-  title: 'nightly',
-  outcome: { kind: 'completed' },
-  cells: new Map(),
-  workingDirectory: '/',
-  residentBeforeBytes: null,
-  resident: null,
-  memoryLimit: null,
-  observed: undefined,
-  outOfMemory: undefined,
-  startedAt: new Date(startedAt),
-  durationSeconds: 60,
-  timeline: { seconds: [], bytes: [] },
-  producer,
-});
+const context = (startedAt: string): ReportContext =>
+  contextOf({
+    subject: { kind: 'program', command: ['python', 'job.py'] },
+    title: 'nightly',
+    startedAt: new Date(startedAt),
+    durationSeconds: 60,
+    producer,
+  });
 
 /** main (line 1) calls load and compute, each of which holds bytes itself. */
 function reportOf(load: number, compute: number, day: string, sampled?: readonly number[]): Report {
