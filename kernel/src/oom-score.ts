@@ -3,9 +3,13 @@
  * size, plus a thousandth of all memory for each point of oom_score_adj (proc(5)).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { memoryLimit } from './memory-limit.js';
 
-/** In a container of 200 MB, 60 MB: about what we weigh. */
-const ADVANTAGE = 300;
+/** What the kernel takes for our size: the runtime's files, which it has mapped, are part of it. */
+const OWN_BYTES = 80e6;
+const LEAST_ADVANTAGE = 300;
+/** With 1000 we could not be killed at all. */
+const MOST_ADVANTAGE = 900;
 const LEAST = -1000;
 const MOST = 1000;
 
@@ -14,18 +18,24 @@ const MOST = 1000;
  * us; else by a higher one of the program, which it hands on to what it starts.
  */
 export function beLaterVictimThan(pid: number): void {
+  const advantage = advantageIn(memoryLimit().bytes);
   try {
     const own = scoreOf('self');
-    setScore('self', Math.max(LEAST, own - ADVANTAGE));
+    setScore('self', Math.max(LEAST, own - advantage));
     return;
   } catch {
     // It takes a privilege.
   }
   try {
-    setScore(String(pid), Math.min(MOST, scoreOf(String(pid)) + ADVANTAGE));
+    setScore(String(pid), Math.min(MOST, scoreOf(String(pid)) + advantage));
   } catch {
     // It has ended, or /proc is not to be written: then we are just the smaller one.
   }
+}
+
+/** Points of oom_score_adj that are worth our own size where so many bytes are all there is. */
+export function advantageIn(limitBytes: number): number {
+  return Math.min(MOST_ADVANTAGE, Math.max(LEAST_ADVANTAGE, Math.round((1000 * OWN_BYTES) / limitBytes)));
 }
 
 function scoreOf(process: string): number {
