@@ -111,7 +111,7 @@ SAID_IN_THE_REPORT = {
 REFUSED_SAMPLING = {"map_sampled": "sampler's tables"}
 SAID_OF_SAMPLES = {"sampling_allocator": "small-objects-missing", "sample_table_full": "tracker-memory-exhausted"}
 # By kernel/e2e/cli/test_cli_failpoints.py: they are of jobs that nobody of ours has started.
-TESTED_WITH_JOBS = {"production_segment", "production_recorder"}
+TESTED_WITH_JOBS = {"production_segment", "production_recorder", "production_memory"}
 # By tests of their own: in C++, as no machine of ours has a block of 32 GiB; below, as glibc's dlsym() is frugal.
 TESTED_APART = {"huge_blocks_full", "early_arena_full"}
 
