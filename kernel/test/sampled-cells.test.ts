@@ -4,43 +4,20 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ControlRequest, EndedCell } from '../../schema/control.js';
 import { parseReport, type Report, REPORT_MIME_TYPE, ReportEnvelope } from '../../schema/report.js';
 import type { SampledCell, SampledNews } from '../../schema/sampled-cell.js';
-import type { Snapshot } from '../src/addon.js';
 import { SampledCells } from '../src/sampled-cells.js';
 import { Session } from '../src/session.js';
+import { cellSnapshot } from './cell-snapshot.js';
 
 /** Line 2 of the cell holds 3 MB at the peak, 2 MB of it estimated, and 2 MB in the end, 1 MB of it estimated. */
-const SNAPSHOT: Snapshot = {
-  state: 'attached',
+const SNAPSHOT = cellSnapshot(3_000_000, 2_000_000, {
   session: 5,
-  currentBytes: 2_000_000,
-  peakBytes: 3_000_000,
-  programBegan: false,
-  uncaughtMemoryError: false,
-  siteCount: 2,
-  pid: 1,
-  pythonVersion: '3.12.1',
-  beganAtSeconds: 10,
-  endedAtSeconds: 12.5,
-  parent: Uint32Array.of(0, 0),
-  code: Uint32Array.of(0xffffffff, 0),
-  line: Int32Array.of(0, 2),
-  peakSiteBytes: Float64Array.of(0, 3_000_000),
-  currentSiteBytes: Float64Array.of(0, 2_000_000),
-  failureSiteBytes: new Float64Array(),
-  failure: null,
-  codes: { filename: ['/tmp/cell.py'], qualifiedName: ['<module>'], firstLine: Int32Array.of(1), kind: ['python'] },
   sampling: {
     meanBytes: 65_536,
     exactFromBytes: 32_768,
     peakSiteBytes: Float64Array.of(0, 2_000_000),
     currentExactBytes: 1_000_000,
   },
-  degradations: [],
-  consistent: true,
-  mostUntouchedBytes: 0,
-  ownBytes: 0,
-  jointSiteBytes: new Float64Array(0),
-};
+});
 const NO_CODES = { filename: [], qualifiedName: [], firstLine: Int32Array.of(), kind: [] };
 const DIED = { kind: 'died', exitCode: null, signal: 'SIGKILL' } as const;
 

@@ -5,38 +5,12 @@ import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ControlRequest, CONTROL_VERSION } from '../../schema/control.js';
 import { parseReport, type Report, REPORT_MIME_TYPE, ReportEnvelope } from '../../schema/report.js';
-import type { Snapshot } from '../src/addon.js';
 import type { ReportOutput } from '../src/report-job.js';
 import { Session } from '../src/session.js';
+import { cellSnapshot } from './cell-snapshot.js';
 
-/** 1000 bytes allocated in line 2 of the cell "/tmp/cell.py", half of them still held. */
-const SNAPSHOT: Snapshot = {
-  state: 'attached',
-  session: 1,
-  currentBytes: 500,
-  peakBytes: 1000,
-  programBegan: false,
-  uncaughtMemoryError: false,
-  siteCount: 2,
-  pid: 1,
-  pythonVersion: '3.12.1',
-  beganAtSeconds: 10,
-  endedAtSeconds: 12.5,
-  parent: Uint32Array.of(0, 0),
-  code: Uint32Array.of(0xffffffff, 0),
-  line: Int32Array.of(0, 2),
-  peakSiteBytes: Float64Array.of(0, 1000),
-  currentSiteBytes: Float64Array.of(0, 500),
-  failureSiteBytes: new Float64Array(),
-  failure: null,
-  codes: { filename: ['/tmp/cell.py'], qualifiedName: ['<module>'], firstLine: Int32Array.of(1), kind: ['python'] },
-  sampling: null,
-  degradations: [],
-  consistent: true,
-  mostUntouchedBytes: 0,
-  jointSiteBytes: new Float64Array(0),
-  ownBytes: 0,
-};
+/** 1000 bytes allocated in line 2 of the cell, half of them still held. */
+const SNAPSHOT = cellSnapshot(1000, 500);
 
 const NO_CODES = { filename: [], qualifiedName: [], firstLine: Int32Array.of(), kind: [] };
 

@@ -2,6 +2,7 @@
  * What each process held over time, one upon the other, and what the colours mean.
  */
 import type { Report } from '../../../schema/report.js';
+import { processFrameName } from '../../../schema/tree/of-process.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -20,7 +21,11 @@ export interface Area {
 export function areasOf({ timeline: { seconds }, processes }: Report): readonly Area[] {
   const all = (processes?.tracked ?? [])
     .filter(({ timeline }) => timeline.length === seconds.length && seconds.length > 1)
-    .map(({ name, pid, timeline }) => ({ name: `${name}, pid ${pid}`, bytes: timeline, most: Math.max(...timeline) }))
+    .map((process) => ({
+      name: processFrameName(process),
+      bytes: process.timeline,
+      most: Math.max(...process.timeline),
+    }))
     .filter(({ most }) => most > 0)
     .sort((a, b) => b.most - a.most);
   if (all.length < 2) {

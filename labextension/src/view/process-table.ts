@@ -4,7 +4,7 @@
 import type { Processes, TrackedProcess } from '../../../schema/processes.js';
 import type { Report } from '../../../schema/report.js';
 import { processesStatement } from '../../../schema/summary.js';
-import { type ProcessNode, processNodes } from '../../../schema/tree/of-process.js';
+import { processFrameName, type ProcessNode, processNodes } from '../../../schema/tree/of-process.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -95,7 +95,7 @@ function row(process: TrackedProcess, isCluster: boolean): HTMLElement {
   return element(
     'tr',
     {},
-    element('td', { attributes: { title: command } }, `${name}, pid ${pid}`),
+    element('td', { attributes: { title: command } }, processFrameName({ name, pid })),
     ...cells.map((text) => element('td', { class: 'fil-number' }, text)),
   );
 }
@@ -107,7 +107,7 @@ function untrackedRows({ untracked }: Processes): HTMLElement[] {
       element(
         'tr',
         {},
-        element('td', { attributes: { title: command } }, `${command.split(' ')[0] ?? ''}, pid ${pid}`),
+        element('td', { attributes: { title: command } }, processFrameName({ name: command.split(' ')[0] ?? '', pid })),
         element('td', { class: 'fil-number' }, say('not tracked')),
         element('td', { class: 'fil-number' }, say('%1 resident', formatBytes(highWaterBytes))),
         element('td'),
