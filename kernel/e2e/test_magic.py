@@ -46,10 +46,8 @@ def test_quiet_displays_nothing_and_writes_files(kernel: Kernel, tmp_path) -> No
 
 
 def test_a_front_end_can_ask_for_the_same(kernel: Kernel, tmp_path) -> None:
-    from test_request_metadata import run
-
     wish = {"profile": True, "quiet": True, "output": str(tmp_path / "asked")}
-    result = run(kernel, "x = bytearray(2_000_000)", {"fil": wish})
+    result = kernel.run_with("x = bytearray(2_000_000)", {"fil": wish})
     assert result.kinds() == ["execute_input"]
     assert (tmp_path / "asked" / "index.html").exists()
 

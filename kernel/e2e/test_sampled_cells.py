@@ -251,7 +251,9 @@ def test_a_report_of_which_nothing_is_known_is_told_as_missing(sampling: Kernel)
 def test_cells_that_wait_behind_one_that_fails_are_neither_run_nor_told(sampling: Kernel) -> None:
     client = sampling.client
     requests = []
-    for cell_id, code in [("fails", f"{ALLOCATE}\n1 / 0"), ("waits", "waited = bytearray(5_000_000)"), ("too", "None")]:
+    # It takes its time: ipykernel runs what arrives after the failure, also without us.
+    fails = f"{ALLOCATE}\nimport time\ntime.sleep(0.5)\n1 / 0"
+    for cell_id, code in [("fails", fails), ("waits", "waited = bytearray(5_000_000)"), ("too", "None")]:
         content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": True}
         message = client.session.msg("execute_request", content, metadata={"cellId": cell_id})
         client.shell_channel.send(message)
