@@ -1,5 +1,8 @@
 """What it costs to sample every cell: the same cells on one kernel, sampled and not, in turns. Prints ratios.
 
+The machine's own speed changes by a tenth from one moment to the next, so a cell is compared with the same cell right
+before or after it, and the median of many such ratios is printed with its interval (95 %, by order statistics).
+
 `npm run bench:sampled-cells -- ROUNDS` starts it.
 """
 
@@ -14,11 +17,11 @@ from jupyter_client.manager import KernelManager
 from filprofiler._sampled_cells import SAMPLED_CELLS
 
 TIMEOUT = 120
-EMPTY_CELLS = 40
+EMPTY_CELLS = 20
 CELLS = {
-    "objects": "held = [[n, str(n)] for n in range(400_000)]\ndel held",
-    "calls": "def f(n):\n    return n + 1\nfor n in range(4_000_000):\n    f(n)",
-    "json": "import json\nfor _ in range(60): json.loads(json.dumps([{'a': n, 'b': str(n)} for n in range(5000)]))",
+    "objects": "held = [[n, str(n)] for n in range(200_000)]\ndel held",
+    "calls": "def f(n):\n    return n + 1\nfor n in range(2_000_000):\n    f(n)",
+    "json": "import json\nfor _ in range(12): json.loads(json.dumps([{'a': n, 'b': str(n)} for n in range(5000)]))",
     "arrays": "import numpy as np\nfor _ in range(60_000):\n    np.ones(500) * 2.0",
 }
 HELD = "held = [bytearray(500) for _ in range(800_000)]"
@@ -92,30 +95,44 @@ def memory(*, sampled: bool) -> int:
         kernel.shut_down()
 
 
+def interval(ratios: list[float]) -> tuple[float, float]:
+    """In which the median lies with 95 %, from the ranks that bound it (normal approximation of the binomial)."""
+    ranked, half = sorted(ratios), 0.98 * len(ratios) ** 0.5
+    low, high = int(len(ranked) / 2 - half), round(len(ranked) / 2 + half)
+    return ranked[max(0, low)], ranked[min(len(ranked) - 1, high)]
+
+
+def told(name: str, ratios: list[float]) -> float:
+    """Prints a line, and gives its ratio."""
+    low, high = interval(ratios)
+    print(f"{name:42} {statistics.median(ratios):.3f} ({low:.3f} to {high:.3f})", flush=True)
+    return statistics.median(ratios)
+
+
 def main() -> None:
     """Prints a line for each cell, for cells that do nothing, and for memory."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     kernel = Kernel()
     try:
-        processor: dict[tuple[str, bool], list[float]] = {}
-        replies: dict[bool, list[float]] = {False: [], True: []}
-        for number in range(rounds + 1):
-            for sampled in (False, True) if number % 2 else (True, False):
-                kernel.tell("comm_open" if sampled else "comm_close")
-                for name, code in CELLS.items():
-                    processor.setdefault((name, sampled), []).append(kernel.processor_seconds(code))
-                empty = kernel.processor_seconds(*["None"] * EMPTY_CELLS)
-                processor.setdefault(("empty", sampled), []).append(empty)
-                replies[sampled].append(statistics.median(kernel.run("None")[0] for _ in range(EMPTY_CELLS)))
-        ratios = []
-        for name in [*CELLS, "empty"]:
-            # The first round imports.
-            plain, ours = (min(processor[name, sampled][1:]) for sampled in (False, True))
-            ratios.append(ours / plain)
-            print(f"{name:10} processor time sampled to not: {ours / plain:.3f}")
-        print(f"geometric mean: {statistics.geometric_mean(ratios):.3f}")
-        plain, ours = (min(replies[sampled][1:]) for sampled in (False, True))
-        print(f"an empty cell's reply, sampled to not: {ours / plain:.2f}")
+        ratios: dict[str, list[float]] = {}
+        # The first rounds import.
+        for number in range(-2, rounds):
+            for name, cells in [*((name, [code]) for name, code in CELLS.items()), ("empty", ["None"] * EMPTY_CELLS)]:
+                processor: dict[bool, float] = {}
+                replies: dict[bool, float] = {}
+                for sampled in (False, True) if number % 2 else (True, False):
+                    kernel.tell("comm_open" if sampled else "comm_close")
+                    processor[sampled] = kernel.processor_seconds(*cells)
+                    if name == "empty":
+                        replies[sampled] = statistics.median(kernel.run("None")[0] for _ in cells)
+                if number >= 0:
+                    ratios.setdefault(name, []).append(processor[True] / processor[False])
+                    if replies:
+                        ratios.setdefault("reply", []).append(replies[True] / replies[False])
+        print(f"{rounds} times each, sampled to not: median (95 %)")
+        means = [told(f"{name}: processor time", ratios[name]) for name in [*CELLS, "empty"]]
+        print(f"{'geometric mean':42} {statistics.geometric_mean(means):.3f}")
+        told("an empty cell: time until its reply", ratios["reply"])
     finally:
         kernel.shut_down()
     plain, ours = (statistics.median(memory(sampled=sampled) for _ in range(3)) for sampled in (False, True))
