@@ -73,6 +73,15 @@ export interface SampledFigures {
   readonly long: string;
 }
 
+/** Cells that held less and took less time are of no interest to a reader who did not ask. */
+const NOTEWORTHY_BYTES = 10 * 2 ** 20;
+const NOTEWORTHY_SECONDS = 1;
+
+/** Whether a reader who did not ask wants to see what a cell held. */
+export function isNoteworthy({ peakBytes, durationSeconds }: SampledCell): boolean {
+  return peakBytes >= NOTEWORTHY_BYTES || durationSeconds >= NOTEWORTHY_SECONDS;
+}
+
 export function sampledFigures(cell: SampledCell): SampledFigures {
   const { peakBytes, keptBytes, durationSeconds, meanBytes } = cell;
   const seconds = formatSeconds(durationSeconds);

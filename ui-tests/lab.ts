@@ -11,6 +11,7 @@ interface JupyterApp {
 }
 
 interface NotebookPanel {
+  readonly context: { readonly model: { readonly dirty: boolean } };
   readonly sessionContext: { readonly session: { readonly kernel: Kernel | null } | null };
   readonly content: {
     readonly rendermime: Rendermime;

@@ -39,16 +39,26 @@ test.afterAll(async () => {
   await notebook.close();
 });
 
+test('a cell has no badge in another kernel, and no room for one', async () => {
+  writeCells('other-kernel.ipynb', [ALLOCATE], 'python3');
+  await notebook.open('other-kernel.ipynb');
+  await notebook.run(0);
+  await expect(badge(0)).toHaveCount(0);
+  await expect(notebook.page.locator('.fil-samples')).toHaveCount(0);
+  await command(notebook.page, 'kernelmenu:shutdown');
+});
+
 test('a cell has no badge where the setting is off', async () => {
   await save({ sampleCells: false });
   writeCells('sampled-cells.ipynb', [ALLOCATE, 'small = 1'], 'filprofile');
   await notebook.open('sampled-cells.ipynb');
   await notebook.run(0);
   await expect(badge(0)).toHaveCount(0);
+  await expect(notebook.page.locator('.fil-samples')).toHaveCount(0);
 });
 
-test('each cell has one, with its peak, what it kept, its time, and the intervals', async () => {
-  await save({ sampleCells: true });
+test('each cell has one who has set nothing, with its peak, what it kept, its time, and the intervals', async () => {
+  await save({});
   await notebook.open('sampled-cells.ipynb');
   await expect(async () => {
     await notebook.run(0);
@@ -62,6 +72,41 @@ test('each cell has one, with its peak, what it kept, its time, and the interval
   }).toPass();
   await expect(figures(1)).toBeDisabled();
   await expect(notebook.cells.nth(0).locator('.jp-OutputArea-output')).toHaveCount(1);
+});
+
+test('a cell that held next to nothing shows it to who comes near', async () => {
+  const { page, cells } = notebook;
+  await notebook.activate(0);
+  await page.mouse.move(0, 0);
+  await expect(figures(0)).toHaveCSS('opacity', '1');
+  await expect(badge(0).getByRole('button')).toHaveCount(1);
+  await expect(figures(1)).toHaveCSS('opacity', '0');
+  await cells.nth(1).hover();
+  await expect(figures(1)).toHaveCSS('opacity', '1');
+});
+
+test('nothing moves when it comes or goes, and a saved notebook stays saved', async () => {
+  const { page, cells } = notebook;
+  const height = async (): Promise<number> => (await cells.nth(1).boundingBox())?.height ?? -1;
+  await command(page, 'notebook:clear-all-cell-outputs');
+  await expect(badge(1)).toHaveCount(0);
+  const before = await height();
+  await notebook.run(1);
+  await expect(badge(1)).toHaveCount(1);
+  expect(await height()).toBe(before);
+  await notebook.run(0);
+  await expect(badge(0)).toHaveCount(1);
+  await command(page, 'docmanager:save');
+  const isDirty = (): Promise<boolean | undefined> =>
+    page.evaluate(() => window.jupyterapp.shell.currentWidget?.context.model.dirty);
+  await expect.poll(isDirty).toBe(false);
+  await figures(0).click();
+  await expect(notebook.report(0).locator('.fil-headline')).toBeVisible();
+  expect(await isDirty()).toBe(false);
+  // The keys stay with the notebook.
+  expect(await badge(0).evaluate((node) => node.contains(document.activeElement))).toBe(false);
+  await figures(0).click();
+  await expect(notebook.report(0)).toHaveCount(0);
 });
 
 test('one click opens its flamegraph, another closes it', async () => {
@@ -100,6 +145,7 @@ test('the overview lists sampled cells as estimates', async () => {
 test('nothing of it is stored until the reader asks', async () => {
   await command(notebook.page, 'docmanager:save');
   expect(await stored()).not.toContain('vnd.fil');
+  await badge(0).hover();
   await badge(0).getByRole('button', { name: 'Keep' }).click();
   await expect(badge(0)).toHaveCount(0);
   await expect(notebook.report(0)).toHaveCount(1);
@@ -108,6 +154,7 @@ test('nothing of it is stored until the reader asks', async () => {
 });
 
 test('"Exact" runs the cell again and counts every allocation', async () => {
+  await badge(1).hover();
   await badge(1).getByRole('button', { name: 'Exact' }).click();
   await expect(notebook.report(1)).toHaveCount(1);
   await expect(notebook.report(1)).not.toContainText('This is a sample');

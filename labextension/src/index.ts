@@ -78,15 +78,6 @@ const plugin: JupyterFrontEndPlugin<void> = {
         renderer.redraw();
       });
     });
-    registry?.load(PLUGIN).then(
-      (loaded) => {
-        settings.follow(loaded);
-      },
-      (error: unknown) => {
-        // Reports are drawn all the same.
-        console.warn(`The settings of ${PLUGIN} can't be read; the defaults are used.`, error);
-      },
-    );
     if (tracker !== null) {
       tracker.widgetAdded.connect((_, panel) => {
         history.follow(panel);
@@ -109,6 +100,18 @@ const plugin: JupyterFrontEndPlugin<void> = {
       });
       palette?.addItem({ command: SHOW_OVERVIEW, category: say('Memory profile') });
     }
+    if (registry === null) {
+      settings.useDefaults();
+    }
+    registry?.load(PLUGIN).then(
+      (loaded) => {
+        settings.follow(loaded);
+      },
+      (error: unknown) => {
+        console.warn(`The settings of ${PLUGIN} can't be read; the defaults are used.`, error);
+        settings.useDefaults();
+      },
+    );
   },
 };
 

@@ -5,7 +5,7 @@ import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { Panel, Widget } from '@lumino/widgets';
 import { REPORT_MIME_TYPE } from '../../../schema/report.js';
-import { sampledFigures, type SampledCell, type SampledReport } from '../../../schema/sampled-cell.js';
+import { isNoteworthy, sampledFigures, type SampledCell, type SampledReport } from '../../../schema/sampled-cell.js';
 import { say } from '../../../schema/words.js';
 import { element } from '../view/dom.js';
 
@@ -39,6 +39,9 @@ export class SampledBadge extends Panel {
     this.#rendermime = rendermime;
     this.#actions = actions;
     this.addClass('fil-sampled');
+    if (!isNoteworthy(told)) {
+      this.addClass('fil-quiet');
+    }
     const { short, long } = sampledFigures(told);
     const hint = told.hasReport ? ` ${say('Click: which lines held it.')}` : '';
     this.#toggle = button(told.hasReport ? `≈ ${short}` : short, `${long}${hint}`, () => {
@@ -88,6 +91,7 @@ export class SampledBadge extends Panel {
       this.#below.dispose();
       this.#below = null;
       this.#toggle.setAttribute('aria-expanded', 'false');
+      this.removeClass('fil-open');
       return;
     }
     this.#ask();
@@ -115,6 +119,7 @@ export class SampledBadge extends Panel {
   #show(): void {
     this.#below?.dispose();
     this.#toggle.setAttribute('aria-expanded', 'true');
+    this.addClass('fil-open');
     if (this.#answer.kind === 'here') {
       const renderer = this.#rendermime.createRenderer(REPORT_MIME_TYPE);
       this.#below = renderer;
@@ -135,5 +140,9 @@ export class SampledBadge extends Panel {
 function button(text: string, title: string, clicked: () => void): HTMLButtonElement {
   const made = element('button', { title, attributes: { type: 'button' } }, text);
   made.addEventListener('click', clicked);
+  made.addEventListener('mousedown', (event) => {
+    // A click leaves the focus, and so the keys, with the notebook.
+    event.preventDefault();
+  });
   return made;
 }

@@ -39,11 +39,6 @@ export class SampledCells {
       tracker.forEach((panel) => {
         this.#ask(panel);
       });
-      if (!settings.samplesCells) {
-        [...this.#badges.keys()].forEach((cell) => {
-          this.#remove(cell);
-        });
-      }
     });
   }
 
@@ -75,23 +70,40 @@ export class SampledCells {
 
   /** Tells a notebook's kernel whether its cells are to be sampled. Says nothing to kernels that were never asked. */
   #ask(panel: NotebookPanel): void {
-    const kernel = panel.isDisposed ? null : panel.sessionContext.session?.kernel;
-    if (!kernel?.handleComms || (kernel.status !== 'idle' && kernel.status !== 'busy')) {
+    const kernel = panel.isDisposed ? null : (panel.sessionContext.session?.kernel ?? null);
+    if (kernel === null) {
       return;
     }
     const { kernels, settings } = this.#options;
+    const isOurs = kernels.canProfile(panel);
+    if (!settings.samplesCells || !isOurs) {
+      this.#clear(panel);
+    } else {
+      panel.content.addClass('fil-samples');
+    }
+    if (!kernel.handleComms || (kernel.status !== 'idle' && kernel.status !== 'busy')) {
+      return;
+    }
     const isOpen = kernel.hasComm(SAMPLED_CELLS);
     if (!settings.samplesCells) {
       const comm = this.#comms.get(kernel);
       if (isOpen && comm?.isDisposed === false) {
         comm.close();
       }
-    } else if (!isOpen && kernels.canProfile(panel)) {
+    } else if (!isOpen && isOurs) {
       const comm = kernel.createComm(SAMPLED_CELLS, SAMPLED_CELLS);
       this.#comms.set(kernel, comm);
       // A kernel that is gone is asked again when there is one.
       comm.open().done.catch(() => undefined);
     }
+  }
+
+  /** A notebook without badges, and without room for them. */
+  #clear({ content }: NotebookPanel): void {
+    content.removeClass('fil-samples');
+    content.widgets.forEach((cell) => {
+      this.#remove(cell);
+    });
   }
 
   #take(panel: NotebookPanel, data: unknown): void {
@@ -143,6 +155,7 @@ export class SampledCells {
     }
     this.#badges.set(cell, badge);
     layout.addWidget(badge);
+    cell.addClass('fil-has-badge');
     // It runs again, or its outputs were cleared.
     const onState = (_: unknown, { name, newValue }: { name: string; newValue: unknown }): void => {
       if (
@@ -158,6 +171,7 @@ export class SampledCells {
       model.stateChanged.disconnect(onState);
       if (this.#badges.get(cell) === badge) {
         this.#badges.delete(cell);
+        cell.removeClass('fil-has-badge');
       }
       this.#changed.emit(undefined);
     });
@@ -175,7 +189,16 @@ export class SampledCells {
     return true;
   }
 
-  #remove(cell: CodeCell): void {
-    this.#badges.get(cell)?.dispose();
+  #remove(cell: Cell): void {
+    const badge = cell instanceof CodeCell ? this.#badges.get(cell) : undefined;
+    if (badge === undefined) {
+      return;
+    }
+    const hadFocus = badge.node.contains(document.activeElement);
+    badge.dispose();
+    if (hadFocus && cell.parent !== null) {
+      // Or keys would go nowhere.
+      cell.parent.activate();
+    }
   }
 }

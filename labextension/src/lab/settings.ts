@@ -21,13 +21,19 @@ export class Settings {
   hasGuard = true;
   /** What has to be left then, as `500MB`; empty for what the kernel was started with. */
   guardHeadroom = '';
-  /** Whether cells that nobody profiles are sampled. */
+  /** Whether cells that nobody profiles are sampled; not before it is known what the user wants. */
   samplesCells = false;
   readonly #changed = new Signal<this, undefined>(this);
 
   /** Some value is another one now. */
   get changed(): ISignal<this, undefined> {
     return this.#changed;
+  }
+
+  /** There is nobody to ask for the user's values. */
+  useDefaults(): void {
+    this.samplesCells = true;
+    this.#changed.emit(undefined);
   }
 
   /** Takes over a user's values, now and whenever they change. */
@@ -44,7 +50,7 @@ export class Settings {
       this.cellLimit = typeof cellLimit === 'string' ? cellLimit.trim() : '';
       this.hasGuard = guard !== false;
       this.guardHeadroom = typeof guardHeadroom === 'string' ? guardHeadroom.trim() : '';
-      this.samplesCells = sampleCells === true;
+      this.samplesCells = sampleCells !== false;
       if (typeof largestReport === 'number') {
         useLargestReport(largestReport);
       }
