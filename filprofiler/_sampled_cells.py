@@ -1,8 +1,10 @@
-"""Whether cells that nobody profiles are sampled: while a front end shows what they held.
+"""Whether cells that nobody profiles are sampled: while a page shows what they held.
 
-It says so by a comm (`schema/sampled-cell.ts`), in which the proxy answers. Without one nothing happens.
+Pages say so by a comm each (`schema/sampled-cell.ts`), in which the proxy answers. Without one nothing happens.
 """
 
+import threading
+import time
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -13,15 +15,33 @@ SAMPLED_CELLS = "filprofiler.sampled-cells"
 MEAN_BYTES = 32 * 1024
 """One allocated byte in so many is sampled: that of jobs in production (native/tracker/production/job.cpp)."""
 
+PATIENCE_SECONDS = 60.0
+"""Once a page has left, the others have so long to open their comms again, as the proxy asks them to."""
+
 
 class SampledCells:
-    """The comm of the front ends that want them."""
+    """The pages that want them."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._manager: Any = getattr(getattr(shell, "kernel", None), "comm_manager", None)
-        # A reloaded page opens it anew. The end of a comm that is not kept would close the later one of its name.
-        self._opened: list[Any] = []
-        self.are_wanted = False
+        # The end of a comm that is not kept would close the later one of its name.
+        self._comms: list[Any] = []
+        # Front ends send comms to subshells, which have threads of their own.
+        self._lock = threading.Lock()
+        self._opened_at: dict[str, float] = {}
+        """By the ids of the pages' comms."""
+        self._left_at: float | None = None
+        """When a page left, if it is not certain yet which others are still there."""
+
+    @property
+    def are_wanted(self) -> bool:
+        """Whether any page is there."""
+        with self._lock:
+            left_at = self._left_at
+            if left_at is not None and time.monotonic() > left_at + PATIENCE_SECONDS:
+                self._opened_at = {page: at for page, at in self._opened_at.items() if at >= left_at}
+                self._left_at = None
+            return bool(self._opened_at)
 
     def install(self) -> None:
         """Begins to listen."""
@@ -30,14 +50,18 @@ class SampledCells:
 
     def remove(self) -> None:
         """Undoes :meth:`install`."""
-        self.are_wanted = False
+        with self._lock:
+            self._opened_at.clear()
         if self._manager is not None:
             self._manager.unregister_target(SAMPLED_CELLS, self._open)
 
     def _open(self, comm: Any, _message: dict[str, Any]) -> None:
-        self._opened.append(comm)
-        self.are_wanted = True
+        with self._lock:
+            self._comms.append(comm)
+            self._opened_at[comm.comm_id] = time.monotonic()
         comm.on_close(self._close)
 
-    def _close(self, _message: dict[str, Any]) -> None:
-        self.are_wanted = False
+    def _close(self, message: dict[str, Any]) -> None:
+        with self._lock:
+            self._opened_at.pop(message["content"]["comm_id"], None)
+            self._left_at = time.monotonic()

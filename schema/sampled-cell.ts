@@ -2,17 +2,20 @@
  * What a sampled cell held, as the proxy tells it to front ends: by a comm, so that nothing of it is an output of the cell, which a notebook
  * would store. No DOM and no Node types here.
  *
- * A front end that shows it opens a comm of the target and the id {@link SAMPLED_CELLS}. From then on each cell that runs with a cell id
- * and that nobody profiles is sampled, and its {@link SampledCell} follows its end. The reports stay with the kernel: {@link ReportWish}
- * asks for one, also while a cell runs, and {@link SampledReport} answers. Closing the comm ends it. All front ends of a kernel share the
- * one comm.
+ * A page that shows it opens a comm of the target {@link SAMPLED_CELLS}, with an id of its own that begins with that. From then on each
+ * cell that runs with a cell id and that nobody profiles is sampled, and its {@link SampledCell} follows its end. The reports stay with the
+ * kernel: {@link ReportWish} asks for one, also while a cell runs, and {@link SampledReport} answers. What the kernel says goes to all
+ * pages at once, under the id {@link SAMPLED_CELLS}.
+ *
+ * It ends when all pages have closed their comms. One that is reloaded, or whose tab is closed, says nothing, and may come back for the
+ * figures: so it counts until another page closes its comm. Then the kernel asks with {@link RollCall} who is there.
  */
 import * as z from 'zod/mini';
 import { intervalInWords, mostUnseenBytes } from './sampling.js';
 import { formatBytes, formatSeconds } from './units.js';
 import { say } from './words.js';
 
-/** Name of the comm's target and its id. That of filprofiler/_sampled_cells.py; the browser tests sample by it. */
+/** Name of the comms' target, begin of their ids, id of what the kernel says. That of filprofiler/_sampled_cells.py; the browser tests sample by it. */
 export const SAMPLED_CELLS = 'filprofiler.sampled-cells';
 
 /** Raised by one when a reader of the last version would misread it. */
@@ -58,11 +61,14 @@ export const SampledReport = z.object({
 });
 export type SampledReport = z.infer<typeof SampledReport>;
 
+/** A page has left: those that are still there open their comms again, or do not count any more in a minute. */
+export const RollCall = z.object({ kind: z.literal('roll-call'), version: z.literal(SAMPLED_CELL_VERSION) });
+
 /** What the kernel says by the comm. */
-export const SampledNews = z.discriminatedUnion('kind', [SampledCell, SampledReport]);
+export const SampledNews = z.discriminatedUnion('kind', [SampledCell, SampledReport, RollCall]);
 export type SampledNews = z.infer<typeof SampledNews>;
 
-/** What a front end says by the comm: it wants the report of a run. */
+/** What a page says by its comm: it wants the report of a run. */
 export const ReportWish = z.object({ report: serial });
 export type ReportWish = z.infer<typeof ReportWish>;
 

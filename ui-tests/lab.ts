@@ -27,6 +27,7 @@ interface NotebookPanel {
 interface Kernel {
   readonly status: string;
   requestExecute(content: { code: string }): { readonly done: Promise<unknown> };
+  createComm(target: string, id: string): Record<'open' | 'close', () => { readonly done: Promise<unknown> }>;
 }
 
 interface Rendermime {

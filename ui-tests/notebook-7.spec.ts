@@ -51,11 +51,34 @@ test('it has the button, the bars and the comparison, too', async () => {
   await page.keyboard.type('#');
   await button.click();
   await expect(notebook.prompt(0)).toHaveText('[2]:');
-  // The first run may begin while the page still says to the kernel that it shows sampled cells.
-  await expect(notebook.report(0).locator('.fil-change')).toContainText(/19\.[12] MiB less than in the last run/);
+  await expect(notebook.report(0).locator('.fil-change')).toContainText('19.1 MiB less than in the last run');
   await frame(notebook.report(0), /line 1/).click({ modifiers: ['Alt'] });
   await expect(cells.nth(0).locator('.cm-editor')).toHaveClass(/cm-focused/);
   await page.screenshot({ path: test.info().outputPath('notebook-7.png') });
+});
+
+test('each cell has its badge, and one click opens its flamegraph', async () => {
+  const { page, cells } = notebook;
+  writeCells(
+    'seven-badges.ipynb',
+    ['data = [bytearray(1_000_000) for _ in range(40)]', 'print("no memory")'],
+    'filprofile',
+  );
+  await page.goto('/notebooks/seven-badges.ipynb');
+  await expect(page.locator('.fil-samples')).toHaveCount(1);
+  await notebook.prompt(0).click();
+  await page.keyboard.press('Shift+Enter');
+  await page.keyboard.press('Shift+Enter');
+  await expect(notebook.prompt(1)).toHaveText('[2]:');
+  const badge = cells.nth(0).locator('.fil-badge');
+  await expect(badge).toHaveText(/^≈ Peak 3\d\.\d MiB · kept 3\d\.\d MiB · /);
+  await expect(cells.nth(1).locator('.fil-badge')).toHaveCount(1);
+  await expect(cells.nth(1).locator('.fil-quiet')).toHaveCount(1);
+  await badge.getByRole('button').first().click();
+  await expect(notebook.report(0).locator('.fil-headline')).toContainText(/Peak 3\d\.\d MiB ± /);
+  await page.screenshot({ path: test.info().outputPath('notebook-7-badges.png') });
+  await badge.getByRole('button').first().click();
+  await expect(notebook.report(0)).toHaveCount(0);
 });
 
 test('nothing complained in the meantime', () => {

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness import TIMEOUT, Kernel, Report, Result
+from harness import TIMEOUT, Kernel, Report, Result, started
 from jupyter_client.blocking.client import BlockingKernelClient
 
 SAMPLED_CELLS = "filprofiler.sampled-cells"
 ALLOCATE = "data = [bytearray(1_000_000) for _ in range(40)]"
 
 
-def tell(kernel: Kernel, kind: str) -> None:
-    content = {"comm_id": SAMPLED_CELLS, "target_name": SAMPLED_CELLS, "data": {}}
+def tell(kernel: Kernel, kind: str, comm_id: str = SAMPLED_CELLS) -> None:
+    content = {"comm_id": comm_id, "target_name": SAMPLED_CELLS, "data": {}}
     message = kernel.client.session.msg(kind, content)
     kernel.client.shell_channel.send(message)
     kernel.collect(message["header"]["msg_id"])
@@ -299,3 +299,110 @@ def test_a_kernel_that_ends_leaves_the_reports_that_nobody_can_ask_for_any_more(
     told = sampled(own_kernel, run(own_kernel, ALLOCATE))
     own_kernel.client.shutdown()
     assert Report.unpack(next_news(own_kernel, "report", serial=told["serial"])["bundle"]).peak > 30_000_000
+
+
+def test_each_page_counts_by_itself(sampling: Kernel) -> None:
+    other = f"{SAMPLED_CELLS}.other"
+    tell(sampling, "comm_open", other)
+    tell(sampling, "comm_close")
+    assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
+    tell(sampling, "comm_open")
+    tell(sampling, "comm_close", other)
+    assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
+    tell(sampling, "comm_close")
+    assert run(sampling, ALLOCATE).kinds() == ["execute_input"]
+
+
+def test_a_page_that_is_gone_without_a_word_counts_until_another_closes(sampling: Kernel) -> None:
+    run(sampling, "import filprofiler._sampled_cells as module\nmodule.PATIENCE_SECONDS = 0.2", cell_id=None)
+    page, gone = f"{SAMPLED_CELLS}.page", f"{SAMPLED_CELLS}.gone"
+    tell(sampling, "comm_open", gone)
+    tell(sampling, "comm_open", page)
+    sampling.client.shell_channel.send(
+        sampling.client.session.msg("comm_close", {"comm_id": SAMPLED_CELLS, "data": {}})
+    )
+    assert next_news(sampling, "roll-call")["version"] == 2
+    # It is there.
+    tell(sampling, "comm_open", page)
+    time.sleep(0.3)
+    assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
+    tell(sampling, "comm_close", page)
+    # Nobody says so any more.
+    time.sleep(0.3)
+    assert run(sampling, ALLOCATE).kinds() == ["execute_input"]
+    run(sampling, "module.PATIENCE_SECONDS = 60", cell_id=None)
+
+
+def control(kernel: Kernel, kind: str) -> dict[str, Any]:
+    kernel.client.control_channel.send(kernel.client.session.msg(kind, {}))
+    return kernel.client.get_control_msg(timeout=TIMEOUT)["content"]
+
+
+def start(kernel: Kernel, code: str, cell_id: str, subshell: str | None = None) -> str:
+    content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False, "stop_on_error": False}
+    message = kernel.client.session.msg("execute_request", content, metadata={"cellId": cell_id})
+    if subshell is not None:
+        message["header"]["subshell_id"] = subshell
+    kernel.client.shell_channel.send(message)
+    return message["header"]["msg_id"]
+
+
+def beside_a_cell(kernel: Kernel, subshell: str) -> dict[str, Result]:
+    """Cells in a subshell, one of which fails, while one runs in the main shell; all of them by their ids."""
+    setup = "import threading\ngo, stop = threading.Event(), threading.Event()\nmine = bytearray(30_000_000)\n"
+    requests = {
+        start(kernel, f"{setup}go.set()\nstop.wait({TIMEOUT})\nprint('main')\n'of main'", "main"): "main",
+        start(
+            kernel, "import time\nwhile 'go' not in globals(): time.sleep(0.01)\ngo.wait()", "waits", subshell
+        ): "waits",
+        start(kernel, "beside = bytearray(5_000_000)\nprint('beside')\n1 / 0", "fails", subshell): "fails",
+        start(kernel, "import asyncio\nawait asyncio.sleep(0.01)\n'of beside'", "result", subshell): "result",
+        start(kernel, "stop.set()", "last", subshell): "last",
+    }
+    results = {requests[request]: result for request, result in kernel.collect_all(list(requests)).items()}
+    while any(not result.reply for result in results.values()):
+        reply = kernel.client.get_shell_msg(timeout=TIMEOUT)
+        name = requests.get(reply["parent_header"]["msg_id"])
+        if name is not None:
+            results[name].reply = reply["content"]
+    return results
+
+
+def answers(results: dict[str, Result]) -> dict[str, tuple[Any, ...]]:
+    """What of it a reader sees."""
+    return {
+        name: (result.status, result.reply["execution_count"], result.reply.get("ename"), result.text(), result.value)
+        for name, result in results.items()
+    }
+
+
+def test_cells_in_a_subshell_beside_a_sampled_one_answer_as_without_and_have_no_figures(own_kernel: Kernel) -> None:
+    tell(own_kernel, "comm_open")
+    subshell = control(own_kernel, "create_subshell_request")["subshell_id"]
+    results = beside_a_cell(own_kernel, subshell)
+    with started("python3") as plain:
+        expected = answers(beside_a_cell(plain, control(plain, "create_subshell_request")["subshell_id"]))
+    assert answers(results) == expected
+    assert (expected["main"][3:], expected["fails"][2:4]) == (
+        ("main\n", "'of main'"),
+        ("ZeroDivisionError", "beside\n"),
+    )
+    told = [
+        content["data"]
+        for result in results.values()
+        for content in result.contents("comm_msg")
+        if content["data"]["kind"] == "cell"
+    ]
+    told = told or [next_news(own_kernel, "cell")]
+    assert [data["cellId"] for data in told] == ["main"]
+    # As a profile of the same cell: all that the process held meanwhile, each line under its own cell.
+    wish(own_kernel, told[0]["serial"])
+    report = Report.unpack(next_news(own_kernel, "report", serial=told[0]["serial"])["bundle"])
+    assert report.peak == pytest.approx(35_000_000, rel=0.1)
+    number = results["main"].contents("execute_input")[0]["execution_count"]
+    assert told[0]["executionCount"] == number
+    assert report.bytes_of(f"Cell [{number}]", 3) == pytest.approx(30_000_000, rel=0.01)
+    # Alone it is sampled as any other, and so is what follows.
+    alone = own_kernel.collect(start(own_kernel, "alone = bytearray(9_000_000)", "alone", subshell))
+    assert sampled(own_kernel, alone)["cellId"] == "alone"
+    assert sampled(own_kernel, run(own_kernel, ALLOCATE, cell_id="after"))["peakBytes"] > 30_000_000

@@ -148,6 +148,11 @@ export class SampledCells {
     }
   }
 
+  /** A page has left: asks who is there. The process counts the answers. */
+  callRoll(): void {
+    this.#options.tell({ kind: 'roll-call', version: SAMPLED_CELL_VERSION }, null);
+  }
+
   /** Tells the report of a run. */
   async show(serial: number): Promise<void> {
     const { tell } = this.#options;

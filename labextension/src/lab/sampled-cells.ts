@@ -9,7 +9,7 @@ import { type ISignal, Signal } from '@lumino/signaling';
 import { PanelLayout } from '@lumino/widgets';
 import { type ReportWish, SAMPLED_CELLS, type SampledCell, SampledNews } from '../../../schema/sampled-cell.js';
 import type { Kernels } from './kernels.js';
-import { reportDataOf } from './places.js';
+import { type CellPlace, reportDataOf } from './places.js';
 import { profileCells } from './profile-cells.js';
 import { SampledBadge } from './sampled-badge.js';
 import type { Settings } from './settings.js';
@@ -20,10 +20,20 @@ export interface SampledCellsOptions {
   readonly settings: Settings;
 }
 
+/** A page's comm with a kernel: until the kernel ends, whose runs have the same numbers in its next life. */
+interface Opening {
+  isOver: boolean;
+}
+
+/** The kernel's process ends, is gone, or is another one. */
+const ENDS: readonly Kernel.Status[] = ['restarting', 'autorestarting', 'terminating', 'dead'];
+
 export class SampledCells {
   readonly #options: SampledCellsOptions;
   readonly #badges = new Map<CodeCell, SampledBadge>();
-  readonly #comms = new WeakMap<Kernel.IKernelConnection, Kernel.IComm>();
+  readonly #openings = new WeakMap<Kernel.IKernelConnection, Opening>();
+  /** Of which life of the kernel a badge tells. */
+  readonly #openingOf = new WeakMap<SampledBadge, Opening>();
   readonly #changed = new Signal<this, undefined>(this);
 
   constructor(options: SampledCellsOptions) {
@@ -57,8 +67,14 @@ export class SampledCells {
     const ask = (): void => {
       this.#ask(panel);
     };
-    // Also after a restart, which ends comms.
-    sessionContext.statusChanged.connect(ask);
+    sessionContext.statusChanged.connect((_, status) => {
+      const kernel = sessionContext.session?.kernel ?? null;
+      const opening = kernel === null ? undefined : this.#openings.get(kernel);
+      if (opening !== undefined && (ENDS.includes(status) || status === 'starting')) {
+        opening.isOver = true;
+      }
+      ask();
+    });
     sessionContext.kernelChanged.connect(ask);
     sessionContext.iopubMessage.connect((_, message) => {
       if (KernelMessage.isCommMsgMsg(message) && message.content.comm_id === SAMPLED_CELLS) {
@@ -81,20 +97,22 @@ export class SampledCells {
     } else {
       panel.content.addClass('fil-samples');
     }
-    if (!kernel.handleComms || (kernel.status !== 'idle' && kernel.status !== 'busy')) {
-      return;
-    }
-    const isOpen = kernel.hasComm(SAMPLED_CELLS);
+    const isOpen = this.#openings.get(kernel)?.isOver === false;
     if (!settings.samplesCells) {
-      const comm = this.#comms.get(kernel);
-      if (isOpen && comm?.isDisposed === false) {
-        comm.close();
+      if (isOpen) {
+        this.#openings.delete(kernel);
+        send(kernel, closeMessage(kernel));
       }
-    } else if (!isOpen && isOurs) {
-      const comm = kernel.createComm(SAMPLED_CELLS, SAMPLED_CELLS);
-      this.#comms.set(kernel, comm);
-      // A kernel that is gone is asked again when there is one.
-      comm.open().done.catch(() => undefined);
+    } else if (!isOpen && isOurs && !ENDS.includes(kernel.status)) {
+      this.#openings.set(kernel, { isOver: false });
+      this.#open(kernel);
+    }
+  }
+
+  /** Tells a kernel that this page is there: before it runs the first cell, and when it asks. */
+  #open(kernel: Kernel.IKernelConnection): void {
+    if (this.#openings.has(kernel)) {
+      send(kernel, openMessage(kernel));
     }
   }
 
@@ -112,19 +130,29 @@ export class SampledCells {
       return;
     }
     const { data: news } = told;
+    const kernel = panel.sessionContext.session?.kernel ?? null;
+    const opening = kernel === null ? undefined : this.#openings.get(kernel);
+    if (kernel === null || opening === undefined) {
+      return;
+    }
     if (news.kind === 'report') {
       for (const [cell, badge] of this.#badges) {
-        if (badge.told.serial === news.serial && panel.content.widgets.includes(cell)) {
+        const isMeant = badge.told.serial === news.serial && this.#openingOf.get(badge) === opening;
+        if (isMeant && panel.content.widgets.includes(cell)) {
           badge.take(news.bundle);
         }
       }
+      return;
+    }
+    if (news.kind === 'roll-call') {
+      this.#open(kernel);
       return;
     }
     const cell = panel.content.widgets.find(({ model }) => model.id === news.cellId);
     if (cell instanceof CodeCell) {
       void cell.ready.then(() => {
         if (!cell.isDisposed && (!news.isRepeated || this.#isMissing(cell, news))) {
-          this.#show(panel, cell, news);
+          this.#show({ panel, cell }, news, kernel, opening);
         }
       });
     }
@@ -136,12 +164,17 @@ export class SampledCells {
     return !this.#badges.has(cell) && (shown === null || shown === executionCount) && reportDataOf(cell) === null;
   }
 
-  #show(panel: NotebookPanel, cell: CodeCell, told: SampledCell): void {
+  #show({ panel, cell }: CellPlace, told: SampledCell, kernel: Kernel.IKernelConnection, opening: Opening): void {
     this.#remove(cell);
     const { layout } = cell;
-    const kernel = panel.sessionContext.session?.kernel ?? null;
     const badge = new SampledBadge(told, panel.content.rendermime, {
-      ask: (serial) => this.#wish(kernel, { report: serial }),
+      ask: (serial) => {
+        const isThere = this.#openings.get(kernel) === opening && !opening.isOver;
+        // Its answer is a message to all pages; the process's own reply comes when it is idle.
+        return (
+          isThere && kernel.connectionStatus === 'connected' && send(kernel, wishMessage(kernel, { report: serial }))
+        );
+      },
       exact: () => void profileCells(panel, [cell], this.#options.kernels, this.#options.settings),
       keep: (bundle) => {
         const output = { output_type: 'display_data', data: bundle, metadata: {} };
@@ -154,6 +187,7 @@ export class SampledCells {
       return;
     }
     this.#badges.set(cell, badge);
+    this.#openingOf.set(badge, opening);
     layout.addWidget(badge);
     cell.addClass('fil-has-badge');
     // It runs again, or its outputs were cleared.
@@ -178,17 +212,6 @@ export class SampledCells {
     this.#changed.emit(undefined);
   }
 
-  /** Asks a kernel for a report; returns whether it is there to be asked. */
-  #wish(kernel: Kernel.IKernelConnection | null, wish: ReportWish): boolean {
-    const comm = kernel === null ? undefined : this.#comms.get(kernel);
-    if (comm === undefined || comm.isDisposed || kernel?.connectionStatus !== 'connected') {
-      return false;
-    }
-    // Its answer is a message to all front ends; the process's own reply comes when it is idle.
-    comm.send(wish).done.catch(() => undefined);
-    return true;
-  }
-
   #remove(cell: Cell): void {
     const badge = cell instanceof CodeCell ? this.#badges.get(cell) : undefined;
     if (badge === undefined) {
@@ -200,5 +223,56 @@ export class SampledCells {
       // Or keys would go nowhere.
       cell.parent.activate();
     }
+  }
+}
+
+function commOf({ clientId }: Kernel.IKernelConnection): string {
+  return `${SAMPLED_CELLS}.${clientId}`;
+}
+
+function head({ username, clientId: session }: Kernel.IKernelConnection) {
+  return { channel: 'shell', username, session } as const;
+}
+
+function openMessage(kernel: Kernel.IKernelConnection): KernelMessage.ICommOpenMsg<'shell'> {
+  const content = { comm_id: commOf(kernel), target_name: SAMPLED_CELLS, data: {} };
+  return KernelMessage.createMessage<KernelMessage.ICommOpenMsg<'shell'>>({
+    ...head(kernel),
+    msgType: 'comm_open',
+    content,
+  });
+}
+
+function closeMessage(kernel: Kernel.IKernelConnection): KernelMessage.ICommCloseMsg<'shell'> {
+  const content = { comm_id: commOf(kernel), data: {} };
+  return KernelMessage.createMessage<KernelMessage.ICommCloseMsg<'shell'>>({
+    ...head(kernel),
+    msgType: 'comm_close',
+    content,
+  });
+}
+
+function wishMessage(kernel: Kernel.IKernelConnection, wish: ReportWish): KernelMessage.ICommMsgMsg<'shell'> {
+  const content = { comm_id: commOf(kernel), data: wish };
+  return KernelMessage.createMessage<KernelMessage.ICommMsgMsg<'shell'>>({
+    ...head(kernel),
+    msgType: 'comm_msg',
+    content,
+  });
+}
+
+/**
+ * Says something by the page's comm, in the order of the cells. Lab's own comms would open a subshell, which is a thread in the user's
+ * process, and the first cells would overtake them.
+ *
+ * @returns whether it can be said.
+ */
+function send(kernel: Kernel.IKernelConnection, message: Parameters<typeof kernel.sendShellMessage>[0]): boolean {
+  try {
+    kernel.sendShellMessage(message, false, true).done.catch(() => undefined);
+    return true;
+  } catch {
+    // It is dead. Once there is another it is told.
+    return false;
   }
 }
