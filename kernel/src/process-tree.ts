@@ -44,11 +44,24 @@ interface Known {
 
 /** A member with its columns, also of a process that has ended. */
 export interface MemberSnapshot {
-  /** For {@link ProcessTree.currentBytes}. */
+  /** For {@link ProcessTree.heldNow}. */
   readonly number: number;
   readonly info: TreeMember;
   readonly wasKilled: boolean;
   readonly snapshot: Snapshot;
+}
+
+/** What a process holds, and of that the shared memory that others can have mapped too. */
+interface Held {
+  readonly session: number;
+  readonly currentBytes: number;
+  readonly sharedBytes: number;
+}
+
+/** What the top process holds, and the others by their numbers. */
+export interface HeldNow {
+  readonly currentBytes: number;
+  readonly others: ReadonlyMap<number, number>;
 }
 
 export interface TreeSettings {
@@ -201,16 +214,28 @@ export class ProcessTree {
     }
   }
 
-  /** What members hold now, by their numbers; those of the top process's session only. */
-  currentBytes(session: number): ReadonlyMap<number, number> {
+  /**
+   * What each process holds now, by its number. Shared memory that has a name counts once: for the first of them that has it mapped.
+   *
+   * @param top what the top process holds; members of its session alone are told.
+   */
+  heldNow({ session, currentBytes, sharedBytes }: Held): HeldNow {
     this.#session = session;
-    const current = new Map<number, number>();
+    let shared = this.#tree.joint().sharedBytes;
+    const countOnce = (held: Omit<Held, 'session'>): number => {
+      const here = Math.min(held.sharedBytes, shared);
+      shared -= here;
+      return Math.max(0, held.currentBytes - held.sharedBytes + here);
+    };
+    const top = countOnce({ currentBytes, sharedBytes });
+    const others = new Map<number, number>();
     for (const [number, { handle, info }] of this.#known) {
-      if (handle !== null && info.leftAtSeconds === null && this.#tree.member(handle).session === session) {
-        current.set(number, Math.max(0, this.#tree.member(handle).currentBytes));
+      const member = handle === null || info.leftAtSeconds !== null ? null : this.#tree.member(handle);
+      if (member?.session === session) {
+        others.set(number, countOnce(member));
       }
     }
-    return current;
+    return { currentBytes: top, others };
   }
 
   /** The peak of all processes together as it is claimed; the argument for the top process's snapshot. */

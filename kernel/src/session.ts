@@ -54,7 +54,7 @@ export interface SessionOptions {
   /** What is known about memory that ran out. */
   readonly memory?: Pick<MemoryMatters, 'begin' | 'causeOfError' | 'end' | 'shortage'>;
   /** The processes that it starts; null if they are not tracked. */
-  readonly tree?: Pick<ProcessTree, 'begin' | 'currentBytes' | 'exact' | 'jointPeakBytes' | 'snapshot'> | null;
+  readonly tree?: Pick<ProcessTree, 'begin' | 'exact' | 'heldNow' | 'jointPeakBytes' | 'snapshot'> | null;
   /** Whether joint peaks are exact where a profile does not say. */
   readonly exactTree?: boolean;
   /** From which a report can be made without us; null if nothing is kept. */
@@ -137,7 +137,7 @@ export class Session implements ReportContexts {
     const timeline = new Timeline(() => {
       resident.sample();
       const counters = segment.counters();
-      return tree === null ? counters : { ...counters, others: tree.currentBytes(counters.session) };
+      return tree === null ? counters : { ...counters, ...tree.heldNow(counters) };
     });
     const liveLines = new LiveLines(segment, this.cells, this.#workingDirectory);
     this.#profile = { request, startedAt, resident, timeline, liveLines };

@@ -40,7 +40,7 @@ function reportOf(output: ReportOutput): Report {
 }
 
 const SEGMENT = {
-  counters: () => ({ ...SNAPSHOT, state: 'tracking' as const }),
+  counters: () => ({ ...SNAPSHOT, state: 'tracking' as const, sharedBytes: 0 }),
   snapshot: () => SNAPSHOT,
   codes: (from: number) => (from === 0 ? SNAPSHOT.codes : NO_CODES),
   peakLines: () => ({ code: Uint32Array.of(0), line: Int32Array.of(2), bytes: Float64Array.of(1000) }),

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "../shared/environment.hpp"
+#include "../shared/tree.hpp"
 #include "elf.hpp"
 #include "forwarder_edge.hpp"
 #include "memory_watch.hpp"
@@ -237,6 +238,8 @@ class Segment : public Napi::ObjectWrap<Segment> {
       result.Set("session", header.session.load(std::memory_order_relaxed));
       result.Set("currentBytes", static_cast<double>(header.current_bytes.load(std::memory_order_relaxed)));
       result.Set("peakBytes", static_cast<double>(header.peak_bytes.load(std::memory_order_relaxed)));
+      const tree::Member& member = tree::member_of(reader(env).view());
+      result.Set("sharedBytes", static_cast<double>(member.shared_bytes.load(std::memory_order_relaxed)));
       result.Set("siteCount", header.site_count.load(std::memory_order_relaxed));
       result.Set("programBegan", header.program_began.load(std::memory_order_relaxed) != 0);
       result.Set("uncaughtMemoryError", uncaught_memory_error(env));

@@ -40,6 +40,12 @@ export interface Counters {
   readonly uncaughtMemoryError: boolean;
 }
 
+/** Those of a process that runs. */
+export interface LiveCounters extends Counters {
+  /** Of the current bytes: shared memory that other processes of its tree can have mapped too. */
+  readonly sharedBytes: number;
+}
+
 /** What made figures approximate, each once. */
 export type Degradation =
   | 'call-sites-full'
@@ -224,7 +230,7 @@ export class Segment {
   constructor(place?: number | string, existing?: boolean);
   /** Descriptor to pass to the child by `stdio`; close-on-exec in this process. */
   readonly descriptor: number;
-  counters(): Counters;
+  counters(): LiveCounters;
   /**
    * Copies the ledger out. Safe at any moment: while the process runs, after it died.
    *
@@ -274,6 +280,8 @@ export interface TreeMember {
   readonly session: number;
   readonly currentBytes: number;
   readonly peakBytes: number;
+  /** Of the current bytes: shared memory that others can have mapped too. */
+  readonly sharedBytes: number;
 }
 
 /** What the processes of a tree hold together. */
@@ -282,6 +290,8 @@ export interface Joint {
   readonly isOpen: boolean;
   readonly currentBytes: number;
   readonly peakBytes: number;
+  /** Of the current bytes: shared memory that has a name, which counts once however many have it mapped. */
+  readonly sharedBytes: number;
   /** Half of what a process can have claimed in advance; 0 in exact trees. */
   readonly creditBytes: number;
   /** How many processes could not join, for want of room. */

@@ -1,5 +1,7 @@
 #include "tree_control.hpp"
 
+#include "../shared/tree_shared.hpp"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -24,10 +26,13 @@ constexpr int most_tries = 100;
   throw std::system_error(error, std::generic_category(), call);
 }
 
-/// What the members have claimed; false if a change is under way.
-bool sum_of(std::span<tree::Member* const> members, std::int64_t& to) {
-  to = 0;
+/// What the members of the session have claimed, and what they share; false if a change is under way.
+bool sum_of(tree::Control& control, std::span<tree::Member* const> members, std::int64_t& to) {
+  to = tree::shared_bytes(control);
   for (const tree::Member* member : members) {
+    if (!tree::is_of_session(control, *member)) {
+      continue;
+    }
     const std::int64_t next = member->next_claim.load(std::memory_order_acquire);
     const std::int64_t claimed = member->claimed.load(std::memory_order_acquire);
     if (next != claimed) {
@@ -66,12 +71,16 @@ TreeControl::~TreeControl() {
   munmap(control_, control_bytes);
 }
 
+std::int64_t TreeControl::shared_bytes() const {
+  return tree::shared_bytes(*control_);
+}
+
 void TreeControl::set_exact(bool exact) {
   control_->credit_bytes.store(exact ? 0 : tree::default_credit_bytes, std::memory_order_relaxed);
 }
 
 std::uint32_t TreeControl::begin() {
-  control_->joint = tree::Joint{0, 0};
+  tree::forget_all(*control_);
   control_->session.store(++sessions_, std::memory_order_release);
   return sessions_;
 }
@@ -81,14 +90,15 @@ void TreeControl::stop() {
 }
 
 void TreeControl::reap(tree::Member& member, std::span<tree::Member* const> others) {
-  std::int64_t claimed = member.claimed.load(std::memory_order_acquire);
-  const std::int64_t next = member.next_claim.load(std::memory_order_acquire);
+  const bool is_part = tree::is_of_session(*control_, member);
+  std::int64_t claimed = is_part ? member.claimed.load(std::memory_order_acquire) : 0;
+  const std::int64_t next = is_part ? member.next_claim.load(std::memory_order_acquire) : 0;
   if (next != claimed) {
     // It was killed in between: whether its last change came to pass is seen from the sum.
     for (int tries = 0; tries < most_tries; ++tries) {
       const std::int64_t before = tree::joint_current(control_->joint);
       std::int64_t of_others = 0;
-      if (sum_of(others, of_others) && before == tree::joint_current(control_->joint) &&
+      if (sum_of(*control_, others, of_others) && before == tree::joint_current(control_->joint) &&
           (before == of_others + next || before == of_others + claimed)) {
         claimed = before - of_others;
         break;
@@ -96,7 +106,8 @@ void TreeControl::reap(tree::Member& member, std::span<tree::Member* const> othe
       std::this_thread::yield();
     }
   }
-  const tree::Met met = tree::change_joint(control_->joint, -claimed);
+  const std::int64_t unshared = is_part ? tree::unshare_all(*control_, member) : 0;
+  const tree::Met met = tree::change_joint(control_->joint, unshared - claimed);
   member.claimed.store(0, std::memory_order_relaxed);
   member.next_claim.store(0, std::memory_order_relaxed);
   timespec now{};

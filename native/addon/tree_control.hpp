@@ -20,6 +20,9 @@ class TreeControl {
 
   const tree::Control& control() const { return *control_; }
 
+  /// What counts of the shared memory that any of them has mapped.
+  std::int64_t shared_bytes() const;
+
   /// Takes effect for sessions that begin from now on.
   void set_exact(bool exact);
 

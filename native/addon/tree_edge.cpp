@@ -76,6 +76,7 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
     result.Set("isOpen", session != 0 && (session & tree::sampled_session) == 0);
     result.Set("currentBytes", static_cast<double>(tree::joint_current(control.joint)));
     result.Set("peakBytes", static_cast<double>(tree::joint_peak(control.joint)));
+    result.Set("sharedBytes", static_cast<double>(control_->shared_bytes()));
     result.Set("creditBytes", static_cast<double>(control.credit_bytes.load(std::memory_order_relaxed)));
     result.Set("refusedMembers", control.refused_members.load(std::memory_order_relaxed));
     result.Set("lastMember", control.last_member.load(std::memory_order_relaxed));
@@ -109,6 +110,7 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
       result.Set("session", header.session.load(std::memory_order_relaxed));
       result.Set("currentBytes", static_cast<double>(header.current_bytes.load(std::memory_order_relaxed)));
       result.Set("peakBytes", static_cast<double>(header.peak_bytes.load(std::memory_order_relaxed)));
+      result.Set("sharedBytes", static_cast<double>(member.shared_bytes.load(std::memory_order_relaxed)));
       return result;
     });
   }

@@ -24,7 +24,7 @@ namespace fil::segment {
 /// "FILMEM01" as little-endian bytes.
 inline constexpr std::uint64_t magic = 0x31304d454d4c4946;
 /// Raised with every change of this header. Writer and reader refuse another version.
-inline constexpr std::uint32_t layout_version = 7;
+inline constexpr std::uint32_t layout_version = 8;
 
 // Capacities of a segment at scale 0. With little address space a tracker uses a part of it: at scale n, 1 / 2^n of
 // each.
@@ -98,7 +98,8 @@ enum class CodeKind : std::uint32_t {
 };
 
 /// A code object's names: offsets into the strings, UTF-8 with surrogates replaced, not terminated. Of a mapping the
-/// file name is the file's path or the shared memory's name (empty if it has none), and the name is empty.
+/// file name is the file's path or the shared memory's name (empty if it has none), the name is empty, and the first
+/// line is a number of the shared memory, as several can have the same name.
 struct CodeRecord {
   std::uint32_t filename_offset;
   std::uint32_t filename_bytes;

@@ -33,6 +33,20 @@ struct alignas(16) Joint {
   std::int64_t peak;
 };
 
+/// Shared memory that has a name, which any member can map: it counts once. Its bytes are in Joint::current by
+/// themselves, and in no member's claim.
+struct alignas(16) Shared {
+  /// Which; 0 in places that were never used. Where nobody has it mapped any more, the place is free.
+  std::uint64_t object;
+  /// The low 16 bits: how many members have it mapped. Above: the bytes that count, the most that one of them had.
+  std::uint64_t state;
+
+  std::uint64_t members() const { return state & 0xffff; }
+  std::int64_t bytes() const { return static_cast<std::int64_t>(state >> 16); }
+};
+/// At the same time. What is mapped beyond them is claimed by each member that maps it.
+inline constexpr std::size_t most_shared = 192;
+
 /// The first page of the file `control`; mapped by every process.
 struct Control {
   std::uint64_t magic;
@@ -46,9 +60,10 @@ struct Control {
   /// 0: every event is claimed exactly.
   std::atomic<std::int64_t> credit_bytes;
   alignas(64) Joint joint;
+  alignas(64) Shared shared[most_shared];
 };
 
-static_assert(offsetof(Control, joint) == 64 && sizeof(Control) == 128);
+static_assert(offsetof(Control, joint) == 64 && offsetof(Control, shared) == 128 && sizeof(Control) <= 4096);
 static_assert(std::atomic<std::int64_t>::is_always_lock_free);
 
 /// How a process came to be.
@@ -57,7 +72,8 @@ enum class Origin : std::uint32_t { top = 0, forked = 1, executed = 2 };
 /// A process as a member of the tree: part of its segment's first page.
 ///
 /// `claimed` is its part of Joint::current; while it differs from `next_claim` the change is under way, and whether it
-/// has come to pass can only be seen from the sum.
+/// has come to pass can only be seen from the sum. What it claims and shares is of the session `session`: whatever is
+/// left of an earlier one is of no concern.
 struct Member {
   std::atomic<std::int64_t> claimed;
   std::atomic<std::int64_t> next_claim;
@@ -73,6 +89,11 @@ struct Member {
   /// Not 0: a Python of which call stacks are known. 0: everything is one site.
   std::uint32_t has_stacks;
   std::uint32_t command_bytes;
+  /// What it holds of Control::shared, in bytes, and a bit for each place there that it has mapped.
+  std::atomic<std::int64_t> shared_bytes;
+  std::atomic<std::uint64_t> shared_places[most_shared / 64];
+  /// That it has joined last.
+  std::atomic<std::uint32_t> session;
   /// Of /proc/PID/cmdline: arguments separated by 0.
   char command[512];
 };
@@ -91,22 +112,27 @@ struct Met {
   std::int64_t current;
 };
 
+/// Compares and swaps 16 bytes; gives what stood there.
+template <class Pair>
+Pair compare_and_swap(Pair& pair, const Pair& expected, const Pair& next) {
+  using Word = unsigned __int128;
+  static_assert(sizeof(Word) == sizeof(Pair) && alignof(Pair) == 16);
+  return __builtin_bit_cast(
+      Pair, __sync_val_compare_and_swap(reinterpret_cast<Word*>(&pair), __builtin_bit_cast(Word, expected),
+                                        __builtin_bit_cast(Word, next)));
+}
+
 /// Adds to the joint bytes, in one step for all processes.
 inline Met change_joint(Joint& joint, std::int64_t delta) {
-  using Word = unsigned __int128;
-  static_assert(sizeof(Word) == sizeof(Joint));
-  auto* word = reinterpret_cast<Word*>(&joint);
   // A torn first reading fails the first try.
   Joint seen{__atomic_load_n(&joint.current, __ATOMIC_RELAXED), __atomic_load_n(&joint.peak, __ATOMIC_RELAXED)};
   while (true) {
     const std::int64_t current = seen.current + delta;
-    const Joint next{current, current > seen.peak ? current : seen.peak};
-    const Word expected = __builtin_bit_cast(Word, seen);
-    const Word found = __sync_val_compare_and_swap(word, expected, __builtin_bit_cast(Word, next));
-    if (found == expected) {
+    const Joint found = compare_and_swap(joint, seen, Joint{current, current > seen.peak ? current : seen.peak});
+    if (found.current == seen.current && found.peak == seen.peak) {
       return Met{seen.peak, current};
     }
-    seen = __builtin_bit_cast(Joint, found);
+    seen = found;
   }
 }
 

@@ -199,9 +199,11 @@ bool CallTree::make_room_for_code(const void* key, std::size_t& slot) {
   return true;
 }
 
-SiteId CallTree::mapping_site(const ExclusiveGuard& guard, SiteId caller, segment::CodeKind kind, const char* name) {
-  // FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/) of kind and name; odd, as no address of a code object is.
+SiteId CallTree::mapping_site(const ExclusiveGuard& guard, SiteId caller, segment::CodeKind kind, const char* name,
+                              std::int32_t identity) {
+  // FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/) of all three; odd, as no address of a code object is.
   std::uint64_t hash = 0xcbf2'9ce4'8422'2325U ^ static_cast<std::uint64_t>(kind);
+  hash = (hash ^ static_cast<std::uint32_t>(identity)) * 0x100'0000'01b3U;
   for (const char* at = name; *at != '\0'; ++at) {
     hash = (hash ^ static_cast<unsigned char>(*at)) * 0x100'0000'01b3U;
   }
@@ -220,7 +222,7 @@ SiteId CallTree::mapping_site(const ExclusiveGuard& guard, SiteId caller, segmen
       memcpy(to, name, bytes);
       return bytes;
     };
-    id = add_record(key, slot, kind, 0, write_file, [](char*, std::size_t) { return std::size_t{0}; });
+    id = add_record(key, slot, kind, identity, write_file, [](char*, std::size_t) { return std::size_t{0}; });
   }
   return site_of_line(guard, caller, id, 0);
 }

@@ -71,8 +71,9 @@ class CallTree {
   }
 
   /// The site of memory that the line of `caller` mapped: of a file, or shared. The caller's own site if a table is
-  /// full.
-  SiteId mapping_site(const ExclusiveGuard& guard, SiteId caller, segment::CodeKind kind, const char* name);
+  /// full. Shared memory of the same name is told apart by `identity`.
+  SiteId mapping_site(const ExclusiveGuard& guard, SiteId caller, segment::CodeKind kind, const char* name,
+                      std::int32_t identity);
   /// The same memory, mapped anew by another line; `caller` itself if `mapping` is neither of a file nor shared.
   SiteId moved_mapping_site(const ExclusiveGuard& guard, SiteId caller, SiteId mapping);
 

@@ -10,6 +10,7 @@
 #include "checks/checks.hpp"
 #include "exclusive.hpp"
 #include "sampling/sampled_ledger.hpp"
+#include "shared_claims.hpp"
 
 namespace fil {
 
@@ -20,14 +21,7 @@ class Ledger {
 
   [[gnu::always_inline]] void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
     const std::int64_t joint_peak = claim_change(bytes);
-    const std::int64_t total = change(guard, site, bytes);
-    segment::Header& header = *header_;
-    if (total > header.peak_bytes.load(std::memory_order_relaxed)) {
-      const std::uint64_t generation = header.generation.load(std::memory_order_relaxed) + 1;
-      header.peak_bytes.store(total, std::memory_order_relaxed);
-      header.peak_generation.store(generation, std::memory_order_release);
-      header.generation.store(generation, std::memory_order_release);  // pairs with Segment::Snapshot in the addon
-    }
+    hold(guard, site, bytes);
     if (joint_peak != 0) [[unlikely]] {
       mark_joint_peak(joint_peak);
     }
@@ -37,17 +31,31 @@ class Ledger {
     change(guard, site, -bytes);
   }
 
-  /// A mapping, of which a sampled session counts every byte as well.
-  void allocate_mapped(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
-    change_exact(guard, site, bytes);
-  }
-  void release_mapped(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
-    change_exact(guard, site, -bytes);
+  /// A mapping of shared memory that has a name: the tree counts it once, however many processes map it.
+  void change_shared(const ExclusiveGuard& guard, SiteId site, std::uint64_t object, std::int64_t delta) {
+    tree::Control* control = __atomic_load_n(&control_, __ATOMIC_RELAXED);
+    std::int64_t joint_delta = 0;
+    if (control == nullptr || !shared_.change(*control, *member_, object, delta, joint_delta)) {
+      change_exact(guard, site, delta);
+      return;
+    }
+    const tree::Met met = tree::change_joint(control->joint, joint_delta);
+    if (met.peak != member_->seen_peak.load(std::memory_order_relaxed)) {
+      mark_joint_peak(met.peak);
+    }
+    hold(guard, site, delta);
+    if (met.current > met.peak) {
+      mark_joint_peak(met.current);
+    }
+    if (sampled_ != nullptr) {
+      sampled_->change_exact(guard, site, delta);
+    }
   }
 
   /// From now on what is counted for certain goes there too; null for none.
   void also_into(sampling::SampledLedger* sampled) { sampled_ = sampled; }
-  /// In a sampled session: a large block, or with a negative `delta` its end.
+  /// A mapping, or in a sampled session a large block: a sampled session counts every byte of these as well. With a
+  /// negative `delta` its end.
   void change_exact(const ExclusiveGuard& guard, SiteId site, std::int64_t delta) {
     if (delta > 0) {
       allocate(guard, site, delta);
@@ -59,12 +67,15 @@ class Ledger {
     }
   }
 
-  /// From now on the process claims what it holds from its tree. `member` has claimed nothing yet.
-  void join(const ExclusiveGuard&, tree::Control& control, tree::Member& member) {
+  /// From now on the process claims what it holds from its tree. `member` has claimed nothing of the session yet.
+  void join(const ExclusiveGuard&, tree::Control& control, tree::Member& member, std::uint32_t session) {
     const std::int64_t peak = tree::joint_peak(control.joint);
+    shared_.clear(member);
     member.claimed.store(0, std::memory_order_relaxed);
     member.next_claim.store(0, std::memory_order_relaxed);
     member.seen_peak.store(peak, std::memory_order_relaxed);
+    // Last: what stood there was of another.
+    member.session.store(session, std::memory_order_release);
     header_->joint_generation.store(header_->generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
     credit_ = control.credit_bytes.load(std::memory_order_relaxed);
     member_ = &member;
@@ -74,7 +85,11 @@ class Ledger {
   /// The process is about to end, or to become another program: no claims any more. Without a lock, so an event under
   /// way may still claim.
   void leave() { __atomic_store_n(&control_, nullptr, __ATOMIC_RELAXED); }
-  void come_back(tree::Control& control) { __atomic_store_n(&control_, &control, __ATOMIC_RELAXED); }
+  /// It has left in vain. What it has mapped is shared no more: it claims that itself now.
+  void come_back(tree::Control& control) {
+    shared_.clear(*member_);
+    __atomic_store_n(&control_, &control, __ATOMIC_RELAXED);
+  }
 
   /// An allocation failed: what every site holds now is kept until the next failure.
   void mark_failure(const ExclusiveGuard&) {
@@ -90,7 +105,7 @@ class Ledger {
     if (control == nullptr) {
       return 0;
     }
-    const std::int64_t total = header_->current_bytes.load(std::memory_order_relaxed) + delta;
+    const std::int64_t total = header_->current_bytes.load(std::memory_order_relaxed) - shared_.bytes() + delta;
     const std::int64_t claimed = member_->claimed.load(std::memory_order_relaxed);
     const bool is_claimed = total <= claimed && total >= claimed - 2 * credit_;
     if (is_claimed && tree::joint_peak(control->joint) == member_->seen_peak.load(std::memory_order_relaxed))
@@ -131,6 +146,18 @@ class Ledger {
     header_->joint_generation.store(generation, std::memory_order_release);
     member_->seen_peak.store(peak, std::memory_order_release);
     header_->generation.store(generation, std::memory_order_release);  // pairs with Segment::Snapshot in the addon
+  }
+
+  /// Enters a change, and the process's own peak if that makes one.
+  [[gnu::always_inline]] void hold(const ExclusiveGuard& guard, SiteId site, std::int64_t delta) {
+    const std::int64_t total = change(guard, site, delta);
+    segment::Header& header = *header_;
+    if (total > header.peak_bytes.load(std::memory_order_relaxed)) {
+      const std::uint64_t generation = header.generation.load(std::memory_order_relaxed) + 1;
+      header.peak_bytes.store(total, std::memory_order_relaxed);
+      header.peak_generation.store(generation, std::memory_order_release);
+      header.generation.store(generation, std::memory_order_release);  // pairs with Segment::Snapshot in the addon
+    }
   }
 
   // The order of the stores is the promise of segment.hpp: saved, generation, current; the new peak's generation last.
@@ -175,6 +202,7 @@ class Ledger {
   tree::Control* control_ = nullptr;
   tree::Member* member_ = nullptr;
   std::int64_t credit_ = 0;
+  SharedClaims shared_;
 };
 
 }  // namespace fil

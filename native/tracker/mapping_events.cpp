@@ -41,7 +41,7 @@ void Tracker::mapped(const Nesting& nesting, std::uint32_t session, const void* 
   in_session(session, [&](const ExclusiveGuard& guard, const Thread& thread) {
     SiteId site = site_of(guard, thread);
     if (mapping.kind != segment::CodeKind::python) {
-      site = tree_.mapping_site(guard, site, mapping.kind, mapping.name);
+      site = tree_.mapping_site(guard, site, mapping.kind, mapping.name, identity_of(mapping.object));
     }
     const auto start = reinterpret_cast<std::uintptr_t>(address);
     enter_mapping(guard, Range{start, start + bytes, 0, site, mapping.counting,

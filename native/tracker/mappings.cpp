@@ -14,12 +14,19 @@ constexpr std::uint64_t least_rest_nanoseconds = 1'000'000;
 
 }  // namespace
 
-void Mappings::set_counted(const ExclusiveGuard& guard, Ledger& ledger, Range& range, std::int64_t bytes) {
-  if (bytes > range.counted) {
-    ledger.allocate_mapped(guard, range.site, bytes - range.counted);
-  } else if (bytes < range.counted) {
-    ledger.release_mapped(guard, range.site, range.counted - bytes);
+void Mappings::enter(const ExclusiveGuard& guard, Ledger& ledger, const Range& range, std::int64_t delta) {
+  if (delta == 0) {
+    return;
   }
+  if (has_name(range.object)) {
+    ledger.change_shared(guard, range.site, range.object, delta);
+  } else {
+    ledger.change_exact(guard, range.site, delta);
+  }
+}
+
+void Mappings::set_counted(const ExclusiveGuard& guard, Ledger& ledger, Range& range, std::int64_t bytes) {
+  enter(guard, ledger, range, bytes - range.counted);
   range.counted = bytes;
 }
 
@@ -85,7 +92,7 @@ bool Mappings::map_part(const ExclusiveGuard& guard, Ledger& ledger, Range range
     return false;
   }
   if (range.counting == Counting::whole) {
-    ledger.allocate_mapped(guard, range.site, range.counted);
+    enter(guard, ledger, range, range.counted);
   } else if (range.counting == Counting::resident) {
     begin_to_measure(guard, ledger, *ranges_.find(guard, range.start));
   }
@@ -170,7 +177,7 @@ void Mappings::forget(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_
       if (before != nullptr) {
         note_before(guard, gone, *before);
       }
-      ledger.release_mapped(guard, gone.site, gone.counted);
+      enter(guard, ledger, gone, -gone.counted);
     });
     for (std::size_t i = 0; i < pieces; ++i) {
       count_instead_of(guard, ledger, shared[i]);

@@ -98,6 +98,7 @@ class Mappings {
   void clear(const ExclusiveGuard& guard);
 
  private:
+  static void enter(const ExclusiveGuard& guard, Ledger& ledger, const Range& range, std::int64_t delta);
   static void set_counted(const ExclusiveGuard& guard, Ledger& ledger, Range& range, std::int64_t bytes);
   static void measure(const ExclusiveGuard& guard, Ledger& ledger, Range& range);
   void begin_to_measure(const ExclusiveGuard& guard, Ledger& ledger, Range& range);

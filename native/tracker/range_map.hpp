@@ -31,6 +31,14 @@ constexpr bool never_accessible(Counting counting) {
 
 /// Shared memory that can be mapped more than once, as a number of its own; 0 for memory that can't be.
 using SharedObject = std::uint64_t;
+/// Whether other processes can map it: those that are made so are odd (mapping.cpp).
+constexpr bool has_name(SharedObject object) {
+  return (object & 1) != 0;
+}
+/// A number by which processes tell shared memory of the same name apart; 0 for memory without a name.
+constexpr std::int32_t identity_of(SharedObject object) {
+  return has_name(object) ? static_cast<std::int32_t>(object >> 33) : 0;
+}
 
 /// Invariant: start < end; 0 <= counted <= end - start; counted is end - start for `whole`, 0 if never accessible.
 struct Range {

@@ -1,4 +1,5 @@
 // Sessions: beginning, ending, and what is measured at the end.
+#include "../shared/tree_shared.hpp"
 #include "block_events.hpp"
 #include "checks/audit.hpp"
 #include "python/allocator_hooks.hpp"
@@ -53,7 +54,7 @@ const char* Tracker::begin(const void* const* boundaries, std::size_t count, std
       tree_.add_boundary(guard, boundaries[i]);
     }
     if (link_.attached()) {
-      control_page.control.joint = tree::Joint{0, 0};
+      tree::forget_all(control_page.control);
     }
     start_session(guard, session);
   }
@@ -101,7 +102,7 @@ void Tracker::start_session(const ExclusiveGuard& guard, std::uint32_t session) 
   header.own_bytes.store(0, std::memory_order_relaxed);
   header.session.store(session & ~tree::sampled_session, std::memory_order_relaxed);
   if (link_.attached()) {
-    ledger_.join(guard, control_page.control, tree::member_of(view_));
+    ledger_.join(guard, control_page.control, tree::member_of(view_), session);
   } else {
     ledger_.leave();
   }

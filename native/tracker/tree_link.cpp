@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../shared/environment.hpp"
+#include "../shared/tree_shared.hpp"
 #include "errno_kept.hpp"
 #include "system.hpp"
 
@@ -168,9 +169,12 @@ void introduce(tree::Member& member, tree::Origin origin, bool has_stacks, const
 }
 
 void leave_tree(tree::Member& member) {
-  const std::int64_t claimed = member.claimed.load(std::memory_order_relaxed);
+  tree::Control& control = control_page.control;
+  const bool is_part = tree::is_of_session(control, member);
+  const std::int64_t claimed = is_part ? member.claimed.load(std::memory_order_relaxed) : 0;
+  const std::int64_t unshared = is_part ? tree::unshare_all(control, member) : 0;
   member.next_claim.store(0, std::memory_order_release);
-  const tree::Met met = tree::change_joint(control_page.control.joint, -claimed);
+  const tree::Met met = tree::change_joint(control.joint, unshared - claimed);
   member.claimed.store(0, std::memory_order_release);
   member.left_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
   member.left_at_peak.store(met.peak, std::memory_order_release);

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import FIL, only_report, plain, profiled
+from programs import FIL, only_report, plain, profiled, report_in
 
 MB = 1_000_000
 TREES = Path("/dev/shm")
@@ -31,6 +31,15 @@ def bytes_in(report: dict[str, Any], function: str) -> int:
         held
         for frame, held in zip(tree["frame"], tree["selfBytes"], strict=True)
         if frames["function"][frame] == function
+    )
+
+
+def shared_bytes(report: dict[str, Any]) -> int:
+    frames, tree = report["frames"], report["tree"]
+    return sum(
+        held
+        for frame, held in zip(tree["frame"], tree["selfBytes"], strict=True)
+        if frames["kind"][frame] == "shared-memory"
     )
 
 
@@ -334,6 +343,150 @@ def test_a_program_that_cannot_be_tracked_is_listed_with_its_high_water_mark(tmp
     (untracked,) = only_report(tmp_path)["processes"]["untracked"]
     assert untracked["command"] == "./static"
     assert untracked["highWaterBytes"] >= 20 * MB
+
+
+SHARED_AFTER_A_PEAK = """
+import multiprocessing as mp, time
+from multiprocessing import shared_memory
+
+def hold(size):
+    held = bytearray(size)
+    time.sleep(0.3)
+
+def look(name):
+    memory = shared_memory.SharedMemory(name=name)
+    time.sleep(0.3)
+    memory.close()
+
+def together(target, *arguments):
+    processes = [mp.Process(target=target, args=arguments) for _ in range(3)]
+    for process in processes: process.start()
+    for process in processes: process.join()
+
+if __name__ == "__main__":
+    mp.set_start_method("{method}")
+    together(hold, 30_000_000)
+    memory = shared_memory.SharedMemory(create=True, size=60_000_000)
+    together(look, memory.name)
+    memory.close()
+    memory.unlink()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_shared_memory_that_several_map_makes_no_peak_by_being_mapped(tmp_path: Path, method: str) -> None:
+    write(tmp_path, "parent.py", SHARED_AFTER_A_PEAK.replace("{method}", method))
+    assert profiled(["parent.py"], tmp_path).status == 0
+    report = only_report(tmp_path)
+    # Counted by each that maps it, it would be 240 MB, and more than what the first three held.
+    assert bytes_in(report, "hold") == pytest.approx(90 * MB, rel=0.01)
+    assert shared_bytes(report) == 0
+    assert max(report["timeline"]["bytes"]) <= report["peakBytes"] + 1 * MB
+    rows = [process["timeline"] for process in processes(report)]
+    moments = [sum(held) for held in zip(*(row for row in rows if row), strict=True)]
+    assert max(moments) <= report["peakBytes"] + 1 * MB
+
+
+def test_shared_memory_of_a_child_that_was_killed_is_the_others(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "parent.py",
+        """
+import multiprocessing as mp, os, signal, time
+from multiprocessing import resource_tracker, shared_memory
+
+def make(names):
+    memory = shared_memory.SharedMemory(create=True, size=40_000_000)
+    names.put(memory.name)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    # One for both: that of a process removes with its end what it has made.
+    resource_tracker.ensure_running()
+    names = mp.get_context("fork").SimpleQueue()
+    maker = mp.get_context("fork").Process(target=make, args=(names,))
+    maker.start()
+    memory = shared_memory.SharedMemory(name=names.get())
+    os.kill(maker.pid, signal.SIGKILL)
+    maker.join()
+    time.sleep(0.5)
+    held = bytearray(50_000_000)
+    memory.close()
+    memory.unlink()
+    del held
+    later = bytearray(80_000_000)
+""",
+    )
+    assert profiled(["--exact-tree", "parent.py"], tmp_path).status == 0
+    report = only_report(tmp_path)
+    assert report["peakBytes"] == pytest.approx(90 * MB, rel=0.1)
+    assert shared_bytes(report) == 40 * MB
+
+
+def test_shared_memory_of_the_same_name_is_not_the_same(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "parent.py",
+        """
+import mmap, multiprocessing as mp, os, time
+
+def hold(barrier):
+    descriptor = os.memfd_create("data")
+    os.ftruncate(descriptor, 20 << 20)
+    memory = mmap.mmap(descriptor, 20 << 20)
+    barrier.wait()
+    time.sleep(0.2)
+
+if __name__ == "__main__":
+    context = mp.get_context("fork")
+    barrier = context.Barrier(3)
+    processes = [context.Process(target=hold, args=(barrier,)) for _ in range(3)]
+    for process in processes: process.start()
+    for process in processes: process.join()
+""",
+    )
+    assert profiled(["parent.py"], tmp_path).status == 0
+    assert shared_bytes(only_report(tmp_path)) == pytest.approx(60 << 20, rel=0.01)
+
+
+def test_processes_of_an_earlier_session_take_nothing_from_the_next(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "program.py",
+        """
+import multiprocessing as mp, os, signal, time
+from filprofiler.api import profile
+
+def hold(ready):
+    held = bytearray(50_000_000)
+    ready.put(1)
+    while True: signal.pause()
+
+def first():
+    process.start()
+    ready.get()
+
+def second():
+    one = bytearray(40_000_000)
+    # Without a word: what it has claimed is of the first session.
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    time.sleep(0.5)
+    two = bytearray(30_000_000)
+    del one, two
+    three = bytearray(60_000_000)
+
+context = mp.get_context("fork")
+ready = context.SimpleQueue()
+process = context.Process(target=hold, args=(ready,), daemon=True)
+profile(first, "first")
+profile(second, "second")
+""",
+    )
+    done = subprocess.run([*FIL, "python", "program.py"], cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    report = report_in(tmp_path / "second")
+    assert report["peakBytes"] == pytest.approx(70 * MB, rel=0.05)
 
 
 def test_pages_of_its_parent_that_a_child_changes_are_told_apart(tmp_path: Path) -> None:

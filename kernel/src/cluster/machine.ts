@@ -48,8 +48,7 @@ export class Machine {
     tree.beginAlone();
     this.#timeline = new Timeline(() => ({
       state: 'tracking',
-      currentBytes: 0,
-      others: tree.currentBytes(tree.session),
+      ...tree.heldNow({ session: tree.session, currentBytes: 0, sharedBytes: 0 }),
     }));
   }
 

@@ -71,13 +71,15 @@ function withoutSharedTwice(parts: readonly ProcessPart[]): readonly Float64Arra
         // Without a name nobody else can map it.
         continue;
       }
-      const holder = ofPart.get(name) ?? { part, sites: [], bytes: 0 };
+      // Several can have the same name, as memfds do.
+      const object = `${at(snapshot.codes.firstLine, code)} ${name}`;
+      const holder = ofPart.get(object) ?? { part, sites: [], bytes: 0 };
       holder.sites.push(site);
       holder.bytes += bytes;
-      ofPart.set(name, holder);
+      ofPart.set(object, holder);
     }
-    for (const [name, holder] of ofPart) {
-      holders.set(name, [...(holders.get(name) ?? []), holder]);
+    for (const [object, holder] of ofPart) {
+      holders.set(object, [...(holders.get(object) ?? []), holder]);
     }
   });
   for (const all of holders.values()) {
