@@ -88,7 +88,13 @@ export function isNoteworthy({ peakBytes, durationSeconds }: SampledCell): boole
   return peakBytes >= NOTEWORTHY_BYTES || durationSeconds >= NOTEWORTHY_SECONDS;
 }
 
-export function sampledFigures(cell: SampledCell): SampledFigures {
+/** What they are made of. */
+type Figures = Pick<
+  SampledCell,
+  'peakBytes' | 'peakSampledBytes' | 'keptBytes' | 'keptSampledBytes' | 'durationSeconds' | 'meanBytes'
+>;
+
+export function sampledFigures(cell: Figures): SampledFigures {
   const { peakBytes, keptBytes, durationSeconds, meanBytes } = cell;
   const seconds = formatSeconds(durationSeconds);
   const how = say(

@@ -70,11 +70,58 @@ export function intervalInWords(bytes: number, sampledBytes: number, sampling: S
   if (sampling === undefined) {
     return '';
   }
-  const { lowBytes, highBytes } = intervalOf(bytes, sampledBytes, sampling);
+  return rangeInWords(bytes, intervalOf(bytes, sampledBytes, sampling));
+}
+
+function rangeInWords(bytes: number, { lowBytes, highBytes }: Interval): string {
   const reach = Math.max(highBytes - bytes, bytes - lowBytes);
   return reach < bytes / 2
     ? `± ${((100 * reach) / bytes).toPrecision(2)} %`
     : say('between %1 and %2', formatBytes(lowBytes), formatBytes(highBytes));
+}
+
+/** `38.1 MiB (± 2.1 %)`; `38.1 MiB` in a report that is exact. */
+export function amountInWords(bytes: number, sampledBytes: number, sampling: Sampling | undefined): string {
+  return withInterval(bytes, intervalInWords(bytes, sampledBytes, sampling));
+}
+
+function withInterval(bytes: number, interval: string): string {
+  return interval === '' ? formatBytes(bytes) : `${formatBytes(bytes)} (${interval})`;
+}
+
+/** A figure of a report, which may be sampled. */
+export interface Estimate {
+  readonly bytes: number;
+  /** What of them is estimated. */
+  readonly sampledBytes: number;
+  readonly sampling: Sampling | undefined;
+}
+
+/**
+ * Bytes between which lies by how much one figure is above another. It is made of the intervals of both by the method of variance estimates
+ * recovery (Zou and Donner, "Construction of confidence limits about effect measures", Statistics in Medicine 27, 2008), as if they were
+ * independent: where both are of the same samples it is too wide rather than too narrow.
+ *
+ * @param larger not below the other.
+ */
+export function excessInterval(larger: Estimate, smaller: Estimate): Interval {
+  const bytes = larger.bytes - smaller.bytes;
+  const [above, below] = [rangeOf(larger), rangeOf(smaller)];
+  return {
+    lowBytes: Math.max(0, bytes - Math.hypot(larger.bytes - above.lowBytes, below.highBytes - smaller.bytes)),
+    highBytes: bytes + Math.hypot(above.highBytes - larger.bytes, smaller.bytes - below.lowBytes),
+  };
+}
+
+/** By how much one figure is above another, as {@link amountInWords}. */
+export function excessInWords(larger: Estimate, smaller: Estimate): string {
+  const bytes = larger.bytes - smaller.bytes;
+  const isExact = larger.sampling === undefined && smaller.sampling === undefined;
+  return withInterval(bytes, isExact ? '' : rangeInWords(bytes, excessInterval(larger, smaller)));
+}
+
+function rangeOf({ bytes, sampledBytes, sampling }: Estimate): Interval {
+  return sampling === undefined ? { lowBytes: bytes, highBytes: bytes } : intervalOf(bytes, sampledBytes, sampling);
 }
 
 /** For each node of the call tree what of its `totalBytes` is estimated; null for a report that is exact. */
@@ -98,4 +145,9 @@ export function sampledKeptBytes(keptBytes: number, sampling: Report['sampling']
 /** What of the peak is estimated. */
 export function sampledPeakBytes({ tree }: Report): number {
   return (tree.sampledBytes ?? []).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** A report's peak, as a figure. */
+export function peakEstimate(report: Report): Estimate {
+  return { bytes: report.peakBytes, sampledBytes: sampledPeakBytes(report), sampling: report.sampling };
 }

@@ -8,7 +8,15 @@ import type { Report } from './report.js';
 import { formatBytes, formatSeconds, formatShare } from './units.js';
 import { joinedTree } from './tree/of-process.js';
 import { reasonInWords } from './out-of-memory.js';
-import { intervalInWords, sampledKeptBytes, sampledPeakBytes } from './sampling.js';
+import {
+  amountInWords,
+  excessInWords,
+  intervalInWords,
+  peakEstimate,
+  sampledKeptBytes,
+  sampledPeakBytes,
+  sampledTotals,
+} from './sampling.js';
 import { say } from './words.js';
 
 /** A piece of a line: `strong` for what matters most, `soft` for what matters least, `code` for the user's own text. */
@@ -90,9 +98,12 @@ export function peakParts({ peakBytes, retainedBytes, subject, outcome }: Report
  *
  * @returns null if no line of the user's code held half of the peak.
  */
-export function dominantLine(report: Report): Pick<Line, 'frame' | 'bytes'> | null {
-  const { parent, frame, totalBytes } = report.frames.kind.includes('process') ? joinedTree(report) : report.tree;
-  let dominant: Pick<Line, 'frame' | 'bytes'> | null = null;
+export function dominantLine(report: Report): Pick<Line, 'frame' | 'bytes' | 'sampledBytes'> | null {
+  const sampled = sampledTotals(report);
+  const { parent, frame, totalBytes, sampledBytes } = report.frames.kind.includes('process')
+    ? joinedTree(report, sampled)
+    : { ...report.tree, sampledBytes: sampled };
+  let dominant: Pick<Line, 'frame' | 'bytes' | 'sampledBytes'> | null = null;
   // The nodes with more than half of the peak are one path from the root; each stands behind its caller.
   for (let node = 0, above = -1; node < parent.length; node++) {
     const bytes = at(totalBytes, node);
@@ -102,7 +113,7 @@ export function dominantLine(report: Report): Pick<Line, 'frame' | 'bytes'> | nu
     above = node;
     const here = frameAt(report, at(frame, node));
     if (isUserCode(here)) {
-      dominant = { frame: here, bytes };
+      dominant = { frame: here, bytes, sampledBytes: sampledBytes?.[node] ?? 0 };
     }
   }
   return dominant;
@@ -165,9 +176,13 @@ export function answer(report: Report): Phrase[][] {
   const parts =
     split === null
       ? `${before}.`
-      : `${before}: ${say('%1 is kept, %2 was temporary.', keptInWords(split, report), formatBytes(split.temporaryBytes))}`;
+      : `${before}: ${say('%1 is kept, %2 was temporary.', keptInWords(split, report), temporaryInWords(split, report))}`;
   if (why.length > 0) {
-    const held = say('%1 were held at that moment%2.', formatBytes(report.peakBytes), before);
+    const held = say(
+      '%1 were held at that moment%2.',
+      amountInWords(report.peakBytes, sampledPeakBytes(report), report.sampling),
+      before,
+    );
     return [...why, [{ kind: 'plain', text: held }], ...dominantLineInWords(report)];
   }
   return [
@@ -176,10 +191,16 @@ export function answer(report: Report): Phrase[][] {
   ];
 }
 
-/** With its interval in a sampled report. */
-function keptInWords({ keptBytes }: PeakParts, { sampling }: Report): string {
-  const interval = intervalInWords(keptBytes, sampledKeptBytes(keptBytes, sampling), sampling);
-  return interval === '' ? formatBytes(keptBytes) : `${formatBytes(keptBytes)} (${interval})`;
+/** What of the peak was kept, with its interval in a sampled report. */
+export function keptInWords({ keptBytes }: PeakParts, { sampling }: Report): string {
+  return amountInWords(keptBytes, sampledKeptBytes(keptBytes, sampling), sampling);
+}
+
+/** What of the peak was temporary, with its interval in a sampled report. */
+export function temporaryInWords({ keptBytes }: PeakParts, report: Report): string {
+  const { sampling } = report;
+  const sampledBytes = sampledKeptBytes(keptBytes, sampling);
+  return excessInWords(peakEstimate(report), { bytes: keptBytes, sampledBytes, sampling });
 }
 
 function peakInWords({ peakBytes, cluster }: Report): string {
@@ -246,6 +267,10 @@ function dominantLineInWords(report: Report): Phrase[][] {
   }
   const share = formatShare(line.bytes, report.peakBytes);
   const phrases: Phrase[] = [{ kind: 'plain', text: say('%1 at %2', share, placeLabel(line.frame, report.subject)) }];
+  if (report.sampling !== undefined) {
+    const text = ` (${formatBytes(line.bytes)} ${intervalInWords(line.bytes, line.sampledBytes, report.sampling)})`;
+    phrases.push({ kind: 'soft', text });
+  }
   if (line.frame.sourceLine !== '') {
     phrases.push({ kind: 'plain', text: ': ' }, { kind: 'code', text: inShort(line.frame.sourceLine) });
   }
@@ -297,14 +322,10 @@ export function outcomeInWords({ outcome }: Report): string {
 /**
  * The peak beside the growth of the process's resident memory, and what makes the difference; null where nothing is known of that.
  */
-export function residentStatement({
-  peakBytes: jointPeakBytes,
-  processes,
-  residentBeforeBytes,
-  resident,
-}: Report): string | null {
+export function residentStatement(report: Report): string | null {
+  const { processes, residentBeforeBytes, resident, sampling } = report;
   // Resident memory is of the one process.
-  const peakBytes = processes?.tracked[0]?.peakBytes ?? jointPeakBytes;
+  const peakBytes = processes?.tracked[0]?.peakBytes ?? report.peakBytes;
   if (!resident || residentBeforeBytes === null || peakBytes === 0) {
     return null;
   }
@@ -317,6 +338,8 @@ export function residentStatement({
     formatBytes(resident.peakBytes),
   );
   const difference = growth - peakBytes;
+  const tracked = { bytes: peakBytes, sampledBytes: Math.min(peakBytes, sampledPeakBytes(report)), sampling };
+  const grown = { bytes: growth, sampledBytes: 0, sampling: undefined };
   if (Math.abs(difference) < SAME_SHARE * peakBytes) {
     return say('%1, as much as is tracked.', grew);
   }
@@ -324,13 +347,13 @@ export function residentStatement({
     ? say(
         "%1, %2 more than is tracked: memory that allocators keep or waste, stacks, libraries' files, direct system calls, and Fil's own tables%3.",
         grew,
-        formatBytes(difference),
+        excessInWords(grown, tracked),
         resident.ownBytes === undefined ? '' : ` (${formatBytes(resident.ownBytes)})`,
       )
     : say(
         '%1, %2 less than is tracked: memory that was allocated but not touched, or that the process had to spare from before.',
         grew,
-        formatBytes(-difference),
+        excessInWords(tracked, grown),
       );
 }
 

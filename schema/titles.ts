@@ -3,14 +3,16 @@
  */
 import { subjectLabel } from './places.js';
 import type { Report } from './report.js';
+import { intervalInWords, sampledPeakBytes } from './sampling.js';
 import { formatBytes } from './units.js';
 
 /** The moment that a report shows: when most memory was held, or when there was no more of it. */
 export type ReportMoment = 'peak' | 'out-of-memory';
 
-/** `Peak Tracked Memory Usage (76.8 MiB)`, as users of Fil know it. */
-export function reportTitle({ peakBytes }: Report, moment: ReportMoment): string {
-  const bytes = formatBytes(peakBytes);
+/** `Peak Tracked Memory Usage (76.8 MiB)`, as users of Fil know it; `(76.8 MiB ± 2.1 %)` in a sampled report. */
+export function reportTitle(report: Report, moment: ReportMoment): string {
+  const { peakBytes, sampling } = report;
+  const bytes = `${formatBytes(peakBytes)} ${intervalInWords(peakBytes, sampledPeakBytes(report), sampling)}`.trimEnd();
   switch (moment) {
     case 'peak':
       return `Peak Tracked Memory Usage (${bytes})`;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { intervalInWords, intervalOf } from '../sampling.js';
+import { amountInWords, excessInWords, excessInterval, intervalInWords, intervalOf } from '../sampling.js';
 
 const sampling = { meanBytes: 65_536, exactFromBytes: 32_768 };
 
@@ -35,5 +35,60 @@ describe('how sure a sampled figure is', () => {
 
   it('says nothing where every allocation was counted', () => {
     expect(intervalInWords(100, 0, undefined)).toBe('');
+  });
+});
+
+describe('how sure a difference of two figures is', () => {
+  const counted = (bytes: number) => ({ bytes, sampledBytes: 0, sampling: undefined });
+  const estimated = (bytes: number, sampledBytes = bytes) => ({ bytes, sampledBytes, sampling });
+
+  it('less sure than either of two estimates', () => {
+    const { lowBytes, highBytes } = excessInterval(estimated(100e6), estimated(40e6));
+    expect(highBytes - 60e6).toBeCloseTo(2.2 * Math.sqrt(65_536 * 140e6), -3);
+    expect(60e6 - lowBytes).toBeCloseTo(highBytes - 60e6, 3);
+    expect(excessInWords(estimated(100e6), estimated(40e6))).toBe('57.2 MiB (± 11 %)');
+  });
+
+  it('as sure as the estimate of the two where the other was counted', () => {
+    expect(excessInWords(estimated(100e6), counted(0))).toBe(amountInWords(100e6, 100e6, sampling));
+    expect(excessInWords(counted(100e6), counted(60e6))).toBe('38.1 MiB');
+  });
+
+  it('no less than nothing, also where both are the same', () => {
+    expect(excessInWords(estimated(100e6), estimated(100e6))).toMatch(/^0 B \(between 0 B and 7\.\d MiB\)$/);
+  });
+
+  it('covers the truth of what was freed after a peak, whatever share of the samples is in both', () => {
+    let seed = 1;
+    const random = (): number => {
+      // xorshift32 (Marsaglia, Journal of Statistical Software 8, 2003).
+      seed ^= seed << 13;
+      seed ^= seed >>> 17;
+      seed ^= seed << 5;
+      return (seed >>> 0) / 2 ** 32;
+    };
+    const poisson = (mean: number): number => {
+      let count = -1;
+      for (let time = 0; time < mean; count++) {
+        time -= Math.log(1 - random());
+      }
+      return count;
+    };
+    for (const [shared, freed, later] of [
+      [50, 20, 0],
+      [0, 40, 40],
+      [5, 5, 2],
+    ] as const) {
+      let covered = 0;
+      for (let trial = 0; trial < 1000; trial++) {
+        const both = poisson(shared);
+        const peak = 65_536 * (both + poisson(freed));
+        const kept = Math.min(peak, 65_536 * (both + poisson(later)));
+        const { lowBytes, highBytes } = excessInterval(estimated(peak), estimated(kept));
+        const truth = 65_536 * (freed - later);
+        covered += Number(lowBytes <= truth && truth <= highBytes);
+      }
+      expect(covered).toBeGreaterThan(950);
+    }
   });
 });

@@ -111,6 +111,20 @@ describe('the answer in words', () => {
     );
   });
 
+  test('gives each figure of a sampled report its interval', () => {
+    const report = fixture('small');
+    const sampledBytes = report.tree.selfBytes.map((bytes) => Math.round(bytes / 10));
+    const text = words({
+      ...report,
+      tree: { ...report.tree, sampledBytes },
+      sampling: { meanBytes: 32_768, exactFromBytes: 32_768, retainedSampledBytes: 1_000_000 },
+    });
+    expect(text).toMatch(
+      /^Peak 150\.0 MiB ± 1\.\d %: 100\.0 MiB \(± 0\.\d+ %\) is kept, 50\.0 MiB \(± 3\.\d %\) was temporary\./,
+    );
+    expect(text).toMatch(/ % at .* \([\d.]+ MiB ± \d\.\d %\)/);
+  });
+
   test('names no line if none held half of the peak', () => {
     const report = fixture('small');
     report.tree.totalBytes = [157286400, 60000000, 52428800, 52428800];

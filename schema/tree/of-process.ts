@@ -23,9 +23,19 @@ export function processNodes({ tree, frames }: Report): ProcessNode[] {
   return found.sort((a, b) => b.bytes - a.bytes);
 }
 
+/** A call tree, with what of each node's `totalBytes` is estimated. */
+interface JoinedTree extends Pick<Report['tree'], 'parent' | 'frame' | 'totalBytes'> {
+  readonly sampledBytes: readonly number[];
+}
+
 /** The stacks of all processes in one tree, callers before what they call: where several have the same stack they share a node. */
-export function joinedTree({ tree, frames }: Report): Pick<Report['tree'], 'parent' | 'frame' | 'totalBytes'> {
-  const joined = { parent: [-1], frame: [at(tree.frame, 0)], totalBytes: [at(tree.totalBytes, 0)] };
+export function joinedTree({ tree, frames }: Report, sampledTotals: Float64Array | null): JoinedTree {
+  const joined = {
+    parent: [-1],
+    frame: [at(tree.frame, 0)],
+    totalBytes: [at(tree.totalBytes, 0)],
+    sampledBytes: [sampledTotals?.[0] ?? 0],
+  };
   const rows = [0];
   const known = new Map<number, number>();
   for (let node = 1; node < tree.parent.length; node++) {
@@ -42,8 +52,10 @@ export function joinedTree({ tree, frames }: Report): Pick<Report['tree'], 'pare
       joined.parent.push(above);
       joined.frame.push(frame);
       joined.totalBytes.push(0);
+      joined.sampledBytes.push(0);
     }
     joined.totalBytes[row] = at(joined.totalBytes, row) + at(tree.totalBytes, node);
+    joined.sampledBytes[row] = at(joined.sampledBytes, row) + (sampledTotals?.[node] ?? 0);
     rows.push(row);
   }
   return joined;

@@ -11,7 +11,8 @@ import type { Report } from '../../../schema/report.js';
 import { headline } from '../../../schema/summary.js';
 import { bottomUp } from '../../../schema/tree/bottom-up.js';
 import { flameFrames, type FlameFrame, type FlameTree } from '../../../schema/tree/model.js';
-import { formatBytes, formatShare } from '../../../schema/units.js';
+import { amountInWords } from '../../../schema/sampling.js';
+import { formatShare } from '../../../schema/units.js';
 import { bundled } from '../addon.js';
 import { xmlText } from './xml.js';
 
@@ -121,9 +122,9 @@ function* frames(report: Report, tree: FlameTree, top: number): Generator<string
 }
 
 /** What is told of a frame, a line each: where it is, its source line if that is known, and what it held. */
-function wordsOf({ frame, parent, value, subject }: FlameFrame, report: Report): string[] {
+function wordsOf({ frame, parent, value, sampledBytes, subject }: FlameFrame, report: Report): string[] {
   const where = parent === null ? subjectLabel(subject) : frameInFull(frame);
-  const held = `${formatBytes(value)}, ${formatShare(value, report.peakBytes)} (${value} bytes)`;
+  const held = `${amountInWords(value, sampledBytes, report.sampling)}, ${formatShare(value, report.peakBytes)} (${value} bytes)`;
   return [where, ...(frame.sourceLine === '' ? [] : [frame.sourceLine]), held];
 }
 

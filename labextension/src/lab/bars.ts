@@ -13,6 +13,8 @@ export interface Bar {
   /** Of that line as it was profiled, without indentation. */
   readonly text: string;
   readonly bytes: number;
+  /** They in words, with their interval in a sampled report. */
+  readonly amount: string;
 }
 
 export interface Bars {
@@ -39,13 +41,19 @@ const setBars = StateEffect.define<Bars | null>();
 class BarMarker extends GutterMarker {
   constructor(
     readonly bytes: number,
+    readonly amount: string,
     readonly peakBytes: number,
   ) {
     super();
   }
 
   override eq(other: GutterMarker): boolean {
-    return other instanceof BarMarker && other.bytes === this.bytes && other.peakBytes === this.peakBytes;
+    return (
+      other instanceof BarMarker &&
+      other.amount === this.amount &&
+      other.bytes === this.bytes &&
+      other.peakBytes === this.peakBytes
+    );
   }
 
   override toDOM(): HTMLElement {
@@ -53,7 +61,7 @@ class BarMarker extends GutterMarker {
     marker.className = 'fil-bar';
     marker.title = say(
       '%1, %2 of the peak. Click: show it in the report.',
-      formatBytes(this.bytes),
+      this.amount,
       formatShare(this.bytes, this.peakBytes),
     );
     const bar = document.createElement('i');
@@ -86,7 +94,7 @@ const field = StateField.define<Shown>({
           // Edited since it ran: the line is another one.
           .filter(({ line, text }) => line <= doc.lines && (text === '' || doc.line(line).text.trim() === text))
           .sort((a, b) => a.line - b.line)
-          .map(({ line, bytes }) => new BarMarker(bytes, value.peakBytes).range(doc.line(line).from));
+          .map(({ line, bytes, amount }) => new BarMarker(bytes, amount, value.peakBytes).range(doc.line(line).from));
         next = { bars: value, markers: RangeSet.of(ranges) };
       }
     }

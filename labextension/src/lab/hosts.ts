@@ -6,6 +6,7 @@ import { CodeCell } from '@jupyterlab/cells';
 import { CodeMirrorEditor } from '@jupyterlab/codemirror';
 import { isUserCode } from '../../../schema/places.js';
 import { type Report, ReportEnvelope } from '../../../schema/report.js';
+import { amountInWords } from '../../../schema/sampling.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import type { ReportRenderer } from '../renderer.js';
@@ -115,10 +116,11 @@ export function barsOf(report: Report): Bar[] {
     .filter(({ frame, totalBytes }) => {
       return isOfSubject(report, frame.cell) && frame.line > 0 && totalBytes >= SMALLEST_BAR_SHARE * report.peakBytes;
     })
-    .reduce<Bar[]>((bars, { frame, totalBytes }) => {
+    .reduce<Bar[]>((bars, { frame, totalBytes, totalSampledBytes }) => {
       // A line can be of several functions, as of a comprehension and the code around it; the outer one has all.
       const known = bars.findIndex(({ line }) => line === frame.line);
-      const bar = { line: frame.line, text: frame.sourceLine, bytes: totalBytes };
+      const amount = amountInWords(totalBytes, totalSampledBytes, report.sampling);
+      const bar = { line: frame.line, text: frame.sourceLine, bytes: totalBytes, amount };
       if (known < 0) {
         bars.push(bar);
       } else if ((bars[known]?.bytes ?? 0) < totalBytes) {

@@ -6,9 +6,9 @@ import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 import type { LabIcon } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
-import type { MemoryLimit } from '../../../schema/report.js';
+import type { MemoryLimit, Report } from '../../../schema/report.js';
 import { sampledFigures, type SampledCell } from '../../../schema/sampled-cell.js';
-import { mostUnseenBytes } from '../../../schema/sampling.js';
+import { mostUnseenBytes, sampledKeptBytes, sampledPeakBytes } from '../../../schema/sampling.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { peakParts } from '../../../schema/summary.js';
@@ -242,6 +242,19 @@ function rowOf(cell: CodeCell, nth: number, sampled: SampledCell): Row {
   };
 }
 
+/** How sure the figures of a sampled report are; null for one that is exact. */
+function estimateOf(report: Report): string | null {
+  const { sampling, peakBytes, durationSeconds } = report;
+  if (sampling === undefined) {
+    return null;
+  }
+  const keptBytes = peakParts(report)?.keptBytes ?? 0;
+  const peakSampledBytes = sampledPeakBytes(report);
+  const keptSampledBytes = sampledKeptBytes(keptBytes, sampling);
+  return sampledFigures({ ...sampling, peakBytes, peakSampledBytes, keptBytes, keptSampledBytes, durationSeconds })
+    .long;
+}
+
 function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
   try {
     const report = unpackReport(data);
@@ -250,7 +263,7 @@ function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
       keptBytes: peakParts(report)?.keptBytes ?? 0,
       seconds: report.durationSeconds,
       memoryLimit: report.memoryLimit ?? null,
-      estimate: report.sampling === undefined ? null : say('Estimated from a sample'),
+      estimate: estimateOf(report),
       unseenBytes: null,
     };
   } catch {

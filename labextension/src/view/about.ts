@@ -3,6 +3,7 @@
  */
 import { subjectLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { amountInWords, sampledKeptBytes, sampledPeakBytes } from '../../../schema/sampling.js';
 import { outcomeInWords, peakParts } from '../../../schema/summary.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
@@ -14,16 +15,19 @@ export function aboutElement(report: Report): HTMLElement {
 }
 
 function facts(report: Report): HTMLElement {
-  const { subject, producer, peakBytes, retainedBytes, residentBeforeBytes, tree } = report;
+  const { subject, producer, peakBytes, retainedBytes, residentBeforeBytes, tree, sampling } = report;
+  const keptBytes = Math.min(retainedBytes, peakBytes);
+  const amount = (bytes: number, sampledBytes: number): string =>
+    sampling === undefined ? exactly(bytes) : amountInWords(bytes, sampledBytes, sampling);
   const rows: [string, string][] = [
     [subject.kind === 'program' ? say('Command') : say('Profiled'), subjectLabel(subject)],
     [say('Started'), new Date(report.startedAt).toLocaleString()],
     [say('Duration'), formatSeconds(report.durationSeconds)],
     [say('Outcome'), outcomeInFull(report)],
-    [say('Peak'), exactly(peakBytes)],
+    [say('Peak'), amount(peakBytes, sampledPeakBytes(report))],
     [
       peakParts(report) === null ? say('Left after shutdown') : say('Kept at the end'),
-      exactly(Math.min(retainedBytes, peakBytes)),
+      amount(keptBytes, sampledKeptBytes(keptBytes, sampling)),
     ],
     [say('In use before'), residentBeforeBytes === null ? say('not known') : exactly(residentBeforeBytes)],
     [say('Frames'), tree.parent.length.toLocaleString('en-US')],

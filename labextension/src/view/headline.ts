@@ -2,7 +2,16 @@
  * The answer in words, and the peak's parts as a bar.
  */
 import type { Report } from '../../../schema/report.js';
-import { answer, circumstances, type Holders, namedHolders, peakParts, type Phrase } from '../../../schema/summary.js';
+import {
+  answer,
+  circumstances,
+  type Holders,
+  keptInWords,
+  namedHolders,
+  peakParts,
+  type Phrase,
+  temporaryInWords,
+} from '../../../schema/summary.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -50,10 +59,16 @@ function splitElements(report: Report): HTMLElement[] {
   const { residentBeforeBytes } = report;
   const { keptBytes, temporaryBytes } = split;
   const { before, kept } = namedHolders(report);
+  const inUse = residentBeforeBytes ?? 0;
   const parts: { name: string; words: string; bytes: number; holders: Holders }[] = [
-    { name: 'before', words: say('in use before'), bytes: residentBeforeBytes ?? 0, holders: before },
-    { name: 'kept', words: say('kept'), bytes: keptBytes, holders: kept },
-    { name: 'temporary', words: say('temporary'), bytes: temporaryBytes, holders: NOBODY },
+    { name: 'before', words: `${say('in use before')} ${formatBytes(inUse)}`, bytes: inUse, holders: before },
+    { name: 'kept', words: `${say('kept')} ${keptInWords(split, report)}`, bytes: keptBytes, holders: kept },
+    {
+      name: 'temporary',
+      words: `${say('temporary')} ${temporaryInWords(split, report)}`,
+      bytes: temporaryBytes,
+      holders: NOBODY,
+    },
   ].filter(({ bytes }) => bytes > 0);
   const bar = element('div', { class: 'fil-split', attributes: { 'aria-hidden': 'true' } });
   const legend = element('div', { class: 'fil-split-legend' });
@@ -61,7 +76,7 @@ function splitElements(report: Report): HTMLElement[] {
     const part = element('i', { class: `fil-part-${name}` });
     part.style.flexGrow = String(bytes);
     bar.append(part);
-    const entry = element('span', {}, element('i', { class: `fil-part-${name}` }), `${words} ${formatBytes(bytes)}`);
+    const entry = element('span', {}, element('i', { class: `fil-part-${name}` }), words);
     if (holders.names.length > 0) {
       const more = holders.all.length > holders.names.length ? ', …' : '';
       entry.append(' (', element('code', {}, `${holders.names.join(', ')}${more}`), ')');

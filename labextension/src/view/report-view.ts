@@ -8,7 +8,7 @@ import { reportText } from '../../../schema/report-text.js';
 import { pruningStatement, residentStatement, untouchedStatement } from '../../../schema/summary.js';
 import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { notesInWords } from '../../../schema/notes.js';
-import { formatBytes } from '../../../schema/units.js';
+import { excessInWords, peakEstimate } from '../../../schema/sampling.js';
 import { say } from '../../../schema/words.js';
 import { deltaLevel, peakDelta } from '../../../schema/tree/compare.js';
 import { ofProcess } from '../../../schema/tree/of-process.js';
@@ -134,8 +134,9 @@ export class ReportView {
 
   #tellChange(previous: OtherReport): void {
     let delta: number;
+    let before: Report;
     try {
-      const before = previous.load();
+      before = previous.load();
       delta = peakDelta(this.#report, before);
       // Two runs of the same code differ by some bytes.
       delta = deltaLevel(delta, Math.max(before.peakBytes, this.#report.peakBytes)) === 0 ? 0 : delta;
@@ -147,8 +148,8 @@ export class ReportView {
       delta === 0
         ? say('as much as in the last run')
         : delta < 0
-          ? say('%1 less than in the last run', formatBytes(-delta))
-          : say('%1 more than in the last run', formatBytes(delta));
+          ? say('%1 less than in the last run', excessInWords(peakEstimate(before), peakEstimate(this.#report)))
+          : say('%1 more than in the last run', excessInWords(peakEstimate(this.#report), peakEstimate(before)));
     const compare = element('button', { class: 'fil-link', attributes: { type: 'button' } }, say('compare'));
     compare.addEventListener('click', () => {
       this.compare(this.#compared === null ? previous : null);
@@ -259,13 +260,14 @@ export class ReportView {
       if (this.#tab === 'time') {
         parts.push(element('span', {}, say('dashed: the earlier run')));
       }
-      const delta = peakDelta(this.#report, this.#compared.report);
+      const { report: before } = this.#compared;
+      const delta = peakDelta(this.#report, before);
       const words =
         delta === 0
           ? say('the same peak')
           : delta < 0
-            ? say('peak %1 less', formatBytes(-delta))
-            : say('peak %1 more', formatBytes(delta));
+            ? say('peak %1 less', excessInWords(peakEstimate(before), peakEstimate(this.#report)))
+            : say('peak %1 more', excessInWords(peakEstimate(this.#report), peakEstimate(before)));
       parts.push(
         element('span', { class: 'fil-compared' }, say('Compared with %1: %2.', this.#compared.label, words)),
         button(say('Stop comparing'), () => {

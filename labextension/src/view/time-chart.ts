@@ -2,6 +2,7 @@
  * Memory over the time of the run, with the peak marked.
  */
 import type { Report } from '../../../schema/report.js';
+import { amountInWords, sampledKeptBytes, sampledPeakBytes } from '../../../schema/sampling.js';
 import { formatBytes, formatSeconds } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -152,18 +153,22 @@ export class TimeChart {
     const kept = Math.min(this.#report.retainedBytes, peak.bytes);
     this.#readout.textContent = say(
       'Memory of this run over time, %1 at its end. Move the pointer over the curve to read it.',
-      formatBytes(kept),
+      amountInWords(kept, sampledKeptBytes(kept, this.#report.sampling), this.#report.sampling),
     );
   }
 
   #momentInWords({ seconds, bytes }: Moment): string {
-    const total = say('%1 after %2', formatBytes(bytes), formatSeconds(seconds));
+    // What of it is estimated is known of the peak alone: the widest interval.
+    const amount = amountInWords(bytes, bytes, this.#report.sampling);
+    const total = say('%1 after %2', amount, formatSeconds(seconds));
     const parts = areasInWords(this.#areas, sampledSeconds(this.#report).indexOf(seconds));
     return parts === '' ? total : `${total} (${parts})`;
   }
 
   #inWords(peak: Moment): string {
-    return say('peak %1 at %2', formatBytes(peak.bytes), formatSeconds(peak.seconds));
+    const { peakBytes, sampling } = this.#report;
+    const sampledBytes = peak.bytes === peakBytes ? sampledPeakBytes(this.#report) : peak.bytes;
+    return say('peak %1 at %2', amountInWords(peak.bytes, sampledBytes, sampling), formatSeconds(peak.seconds));
   }
 }
 

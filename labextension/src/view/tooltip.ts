@@ -3,7 +3,7 @@
  */
 import { placeLabel, shortFile } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { intervalInWords } from '../../../schema/sampling.js';
+import { amountInWords, intervalInWords } from '../../../schema/sampling.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
@@ -115,7 +115,13 @@ export class Tooltip {
       content.push(element('div', { class: 'fil-soft' }, say('%1 of the library folded into it', count)));
     }
     if (frame.kind === 'python' && foldedFrames === 0 && selfBytes > 0 && selfBytes < value) {
-      content.push(element('div', { class: 'fil-soft' }, say('%1 by this line itself', formatBytes(selfBytes))));
+      content.push(
+        element(
+          'div',
+          { class: 'fil-soft' },
+          say('%1 by this line itself', amountInWords(selfBytes, flame.selfSampledBytes, sampling)),
+        ),
+      );
     }
     return content;
   }
