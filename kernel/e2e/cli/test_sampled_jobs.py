@@ -208,6 +208,45 @@ def test_whatever_fails_the_job_goes_on_and_its_log_has_one_line(tmp_path, envir
     assert reason in done.said[0]
 
 
+# 20 MB of small objects, and what does not fit.
+TIGHT = """\
+import sys
+kept = [bytes(1000) for _ in range(20_000)]
+try:
+    bytearray(10**9)
+except MemoryError:
+    print("no room")
+print(len(kept), file=sys.stderr)
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("megabytes", [60, 300, 600])
+@pytest.mark.parametrize("command", [[sys.executable], [*FIL, "run", "--sample"]], ids=["preloaded", "run"])
+def test_in_a_small_address_space_the_job_is_as_without_and_one_line_says_what_is_missing(tmp_path, megabytes, command):
+    (tmp_path / "job.py").write_text(TIGHT)
+    limited_to = ["bash", "-c", f'ulimit -v {megabytes * 1000}; exec "$@"', "limited"]
+    environment = {**PRELOADED, "FIL_PROFILE_OUTPUT": "fil-result"} if command == [sys.executable] else {}
+    # The preloaded tracker is for the job alone.
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    done = run([*limited_to, "env", *variables, *command, "job.py"], tmp_path)
+    assert done.behaviour == run([*limited_to, sys.executable, "job.py"], tmp_path).behaviour
+    assert done.behaviour == (7, b"no room\n", b"20000\n")
+    assert len(done.said) == 1
+    assert f"2000 MB of addresses are needed for it, and {megabytes * 1024 // 1000} MB are allowed" in done.said[0]
+    assert report_directories(tmp_path) == []
+
+
+def test_a_limit_of_its_addresses_that_the_job_set_itself_is_not_that_of_the_report(tmp_path):
+    (tmp_path / "job.py").write_text(TIGHT)
+    variables = [f"{name}={value}" for name, value in {**PRELOADED, "FIL_PROFILE_OUTPUT": "fil-result"}.items()]
+    limited_to = ["bash", "-c", 'ulimit -S -v 300000; exec "$@"', "limited"]
+    done = run([*limited_to, "env", *variables, sys.executable, "job.py"], tmp_path)
+    assert done.behaviour == (7, b"no room\n", b"20000\n")
+    assert done.said == ()
+    assert only_report(tmp_path)["sampling"]["meanBytes"] == 32768
+
+
 def test_a_recorder_that_is_killed_costs_only_the_report(tmp_path):
     (tmp_path / "job.py").write_text(
         "import os, signal, pathlib, time\n"

@@ -30,6 +30,8 @@ constexpr std::uint64_t longest_report_seconds = 60;
 /// Node takes 15 MB of memory of its own while it makes a report, and more for many call sites. With less than this
 /// left it could be what has the job killed: its control group may go as a whole, as Kubernetes has it.
 constexpr std::int64_t least_left_bytes = 40'000'000;
+/// Node reserves 1.7 GB of addresses; with less it aborts, or hangs while it looks for some.
+constexpr std::uint64_t least_address_space = 2'000'000'000;
 /// How long the last report waits for the memory that the end of the job gives back.
 constexpr std::uint64_t longest_wait_seconds = 10;
 
@@ -245,10 +247,27 @@ class Recorder {
     return left_ >= least_left_bytes;
   }
 
+  /// How many bytes of addresses Node may have: this process, which is not the job, goes to the hard limit.
+  static std::uint64_t lifted_address_space() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_AS, &limit) != 0) {
+      return RLIM_INFINITY;
+    }
+    const rlimit hard{limit.rlim_max, limit.rlim_max};
+    return setrlimit(RLIMIT_AS, &hard) == 0 ? hard.rlim_cur : limit.rlim_cur;
+  }
+
   /// Has a report made, if there is anything to report.
   void report(const char* reason, std::uint32_t status) {
     if (header_->program_began.load(std::memory_order_acquire) == 0) {
       return;
+    }
+    if (const std::uint64_t limit = lifted_address_space(); limit < least_address_space) {
+      char why[128];
+      snprintf(why, sizeof(why), "%llu MB of addresses are needed for it, and %llu MB are allowed (ulimit -v)",
+               static_cast<unsigned long long>(least_address_space / 1'000'000),
+               static_cast<unsigned long long>(limit / 1'000'000));
+      return tell(why);
     }
     int answers[2];
     if (pipe2(answers, O_CLOEXEC) != 0) {
