@@ -67,6 +67,11 @@ def short_programs() -> None:
         start_program()
 
 
+def empty_forks() -> None:
+    for _ in range(SHORT_CHILDREN):
+        fork_and_wait()
+
+
 def short_forks() -> None:
     for _ in range(SHORT_CHILDREN):
         fork_and_work()
@@ -135,6 +140,7 @@ ROUNDS: dict[str, Callable[[], float]] = {
     "start-python": lambda: timed(start_python),
     "start-program": lambda: timed(start_program),
     "short-programs": lambda: timed(short_programs),
+    "empty-forks": lambda: timed(empty_forks),
     "short-forks": lambda: timed(short_forks),
     "short-processes": lambda: timed(short_processes),
     "events-in-one": events_in_one,

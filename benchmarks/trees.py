@@ -1,6 +1,7 @@
 """What it costs to follow the processes that a program starts: rounds in a plain and in a tracked one, in turns.
 
-`npm run bench:trees` starts it. Prints ratios, and the added time of a start.
+`npm run bench:trees` starts it. Prints ratios of the least times, of the medians, and the median of
+ratios of neighbours, which a machine that is now fast and now slow changes least; and the added time of a start.
 """
 
 import argparse
@@ -17,9 +18,10 @@ ROUNDS = {
     "small": {
         "start-python": 60,
         "start-program": 100,
-        "short-programs": 5,
-        "short-forks": 5,
-        "short-processes": 5,
+        "short-programs": 7,
+        "empty-forks": 7,
+        "short-forks": 7,
+        "short-processes": 7,
         "events-in-one": 15,
         "events-in-four": 15,
     },
@@ -56,7 +58,7 @@ class Program:
 
 
 def measure(rounds: int | None, only: str) -> dict[str, dict[str, float]]:
-    """By kind of work: least and median seconds of both programs."""
+    """By kind of work: least and median seconds of both programs, and the median ratio of neighbours."""
     results = {}
     for size, kinds in ROUNDS.items():
         chosen = {kind: rounds or number for kind, number in kinds.items() if only in kind}
@@ -77,6 +79,7 @@ def measure(rounds: int | None, only: str) -> dict[str, dict[str, float]]:
                     "trackedLeast": min(taken[1]),
                     "plainMedian": statistics.median(taken[0]),
                     "trackedMedian": statistics.median(taken[1]),
+                    "pairs": statistics.median(after / before for before, after in zip(*taken, strict=True)),
                     "rounds": number,
                 }
             for program in (plain, tracked):
@@ -90,16 +93,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="kinds of work whose names contain it")
     options = parser.parse_args()
     results = measure(options.rounds, options.only)
-    print(f"{'':16} {'least':>8} {'median':>8}   tracked to plain, of rounds that took turns")
+    print(f"{'':16} {'least':>8} {'median':>8} {'pairs':>8}   tracked to plain, of rounds that took turns")
     for kind, of in results.items():
         ratios = [of[f"tracked{which}"] / of[f"plain{which}"] for which in ("Least", "Median")]
         added = [1000 * (of[f"tracked{which}"] - of[f"plain{which}"]) for which in ("Least", "Median")]
         starts = f"   {added[0]:+.1f} ms, median {added[1]:+.1f} ms" if kind.startswith("start") else ""
-        print(f"{kind:16} {ratios[0]:8.2f} {ratios[1]:8.2f}{starts}")
+        print(f"{kind:16} {ratios[0]:8.2f} {ratios[1]:8.2f} {of['pairs']:8.2f}{starts}")
     if {"events-in-one", "events-in-four"} <= results.keys():
         one, four = (results[f"events-in-{number}"] for number in ("one", "four"))
         ratios = [four[f"tracked{which}"] / one[f"tracked{which}"] for which in ("Least", "Median")]
-        print(f"{'four to one':16} {ratios[0]:8.2f} {ratios[1]:8.2f}   processor time of the same events, both tracked")
+        print(f"{'four to one':16} {ratios[0]:8.2f} {ratios[1]:8.2f} {'':8}   processor time of events, tracked")
 
 
 if __name__ == "__main__":

@@ -158,10 +158,13 @@ def one_kill(seed: int) -> str | None:
         if program is not None and program.is_running():
             program.kill()
             return f"{what}: the program outlives fil-profile"
-        # Workers of a pool whose parent was killed wait for ever, with us as without us.
-        for process in _named(place):
-            with suppress(psutil.Error):
-                process.kill()
+        # Workers of a pool whose parent was killed wait for ever, with us as without us; and who starts others does so
+        # until it is dead.
+        while (named := _named(place)) and time.monotonic() < deadline:
+            for process in named:
+                with suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(named, timeout=1)
         deadline = time.monotonic() + CLEAN_SECONDS
         while trees_of(launcher.pid) and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -20,6 +20,7 @@ export type {
   Segment,
   Snapshot,
   TreeMember,
+  YoungProcess,
 } from '../../native/addon/index.js';
 
 const TRACKER = 'libfil_tracker.so';

@@ -11,14 +11,30 @@ const MOST_DESCENDANTS = 10_000;
 
 /** Whether a process has ended: its memory is given back, even if nobody has asked for its status yet. */
 export function isGone(pid: number, joinedAtSeconds: number): boolean {
-  const text = read(`/proc/${pid}/stat`);
-  if (text === null) {
+  const fields = statOf(pid);
+  if (fields === null) {
     return true;
   }
-  // The second field, the command, may contain anything: the last ")" ends it.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const startedAtSeconds = Number(fields[19]) / TICKS;
   return fields[0] === 'Z' || fields[0] === 'X' || startedAtSeconds > bootSecondsOf(joinedAtSeconds) + SAME_SECONDS;
+}
+
+/** The fields of its state, from the third on; null if it has ended. */
+function statOf(pid: number): string[] | null {
+  // The second field, the command, may contain anything: the last ")" ends it.
+  const text = read(`/proc/${pid}/stat`);
+  return text === null ? null : text.slice(text.lastIndexOf(')') + 2).split(' ');
+}
+
+/** Null if it has ended. */
+export function parentOf(pid: number): number | null {
+  const parent = Number(statOf(pid)?.[1]);
+  return Number.isInteger(parent) ? parent : null;
+}
+
+/** The words of its command; none if it has ended. */
+export function commandOf(pid: number): string[] {
+  return (read(`/proc/${pid}/cmdline`) ?? '').split('\0').filter((word) => word !== '');
 }
 
 /** Processes count from the machine's start, with the time that it slept (CLOCK_BOOTTIME). */
@@ -55,10 +71,7 @@ export function untrackedBelow(top: number, members: ReadonlySet<number>, direct
     if (maps === null || maps === '' || maps.includes(`/${basename(directory)}/`) || highWater === undefined) {
       continue;
     }
-    const command = (read(`/proc/${pid}/cmdline`) ?? '')
-      .split('\0')
-      .filter((word) => word !== '')
-      .join(' ');
+    const command = commandOf(pid).join(' ');
     found.push({ pid, command: command.slice(0, LONGEST_COMMAND), highWaterBytes: Number(highWater) * 1024 });
   }
   return found;

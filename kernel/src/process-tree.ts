@@ -10,6 +10,7 @@ import type { Processes, TrackedProcess } from '../../schema/processes.js';
 import type { Addon, Snapshot, TreeMember } from './addon.js';
 import { inheritedCopies, isGone, untrackedBelow } from './process-table.js';
 import { type ProcessPart, processName } from './report/processes.js';
+import { type SmallProcess, YoungProcesses } from './young-processes.js';
 
 /** A directory in memory, as its files change with every event; the others are for systems without it. */
 const PLACES = ['/dev/shm', tmpdir(), '/tmp'];
@@ -91,15 +92,16 @@ export class ProcessTree {
   #nextSurvey = 0;
   #begunAt = Number.NEGATIVE_INFINITY;
   #topPid: number | null = null;
-  #small = { count: 0, peakBytes: 0 };
-  /** Of those that are only counted, and were let go: they could be ahead with what they claimed, too. */
-  #smallLives: Life[] = [];
+  /** Those that are only counted, and were let go: they could be ahead with what they claimed, too. */
+  #small: SmallProcess[] = [];
+  readonly #young: YoungProcesses;
   #session = 0;
 
   private constructor(directory: string, tree: AddonTree, keepsAll: boolean) {
     this.directory = directory;
     this.#tree = tree;
     this.#keepsAll = keepsAll;
+    this.#young = new YoungProcesses(tree, SMALL_BYTES);
     this.#timer = this.#pollAfter(IDLE_POLL_MS);
   }
 
@@ -145,8 +147,8 @@ export class ProcessTree {
     this.#timer = this.#pollAfter(POLL_MS);
     this.#begunAt = performance.now();
     this.#untracked.clear();
-    this.#small = { count: 0, peakBytes: 0 };
-    this.#smallLives = [];
+    this.#small = [];
+    this.#young.begin();
     for (const [number, known] of this.#known) {
       if (known.info.leftAtSeconds !== null) {
         this.#letGo(number, known);
@@ -203,6 +205,7 @@ export class ProcessTree {
     try {
       this.#adoptNew();
       this.#reapDead();
+      this.#young.poll();
       if (this.#mayBeJoined && performance.now() >= this.#nextSurvey) {
         const began = performance.now();
         this.#survey();
@@ -257,8 +260,15 @@ export class ProcessTree {
     this.#session = top.session;
     const joint = this.#tree.joint();
     const parts: ProcessPart[] = [];
-    const small = { ...this.#small };
-    const lives = [...this.#smallLives];
+    const smallOnes = [
+      ...this.#small.filter(({ session }) => session === top.session),
+      ...this.#young.small(top.session),
+    ];
+    const small = {
+      count: smallOnes.length,
+      peakBytes: smallOnes.reduce((most, { peakBytes }) => Math.max(most, peakBytes), 0),
+    };
+    const lives: Life[] = [...smallOnes];
     const tracked: TrackedProcess[] = [];
     const began = top.beganAtSeconds;
     for (const [number, known] of this.#known) {
@@ -302,6 +312,27 @@ export class ProcessTree {
         beganSeconds: Math.max(0, info.joinedAtSeconds - began),
         endedSeconds: info.leftAtSeconds === null ? null : Math.max(0, info.leftAtSeconds - began),
         timeline: [...(timelines.get(number) ?? [])],
+      });
+    }
+    const members = new Set([...this.#known.values()].map(({ info }) => info.pid));
+    for (const { pid, parentPid, command, peakBytes, copiedBytes, ...life } of this.#young.quiet(
+      top.session,
+      members,
+    )) {
+      lives.push(life);
+      tracked.push({
+        pid,
+        parentPid,
+        name: processName(command, true),
+        command: command.join(' '),
+        origin: 'forked',
+        hasStacks: true,
+        peakBytes,
+        jointBytes: 0,
+        copiedBytes,
+        beganSeconds: Math.max(0, life.joinedAtSeconds - began),
+        endedSeconds: life.leftAtSeconds === null ? null : Math.max(0, life.leftAtSeconds - began),
+        timeline: [],
       });
     }
     const untracked = [...this.#untracked].map(([pid, { command, highWaterBytes }]) => ({
@@ -415,13 +446,7 @@ export class ProcessTree {
           : null;
       this.#letGo(number, known);
       if (known.kept === null && known.info.peakBytes < SMALL_BYTES) {
-        if (known.info.session === this.#session) {
-          this.#smallLives.push(known.info);
-          this.#small = {
-            count: this.#small.count + 1,
-            peakBytes: Math.max(this.#small.peakBytes, known.info.peakBytes),
-          };
-        }
+        this.#small.push(known.info);
         this.#known.delete(number);
       }
     }
@@ -453,6 +478,7 @@ export class ProcessTree {
         highWaterBytes: Math.max(before, found.highWaterBytes),
       });
     }
+    this.#young.survey();
     for (const known of this.#known.values()) {
       if (known.info.isForked && known.info.leftAtSeconds === null && known.handle !== null) {
         known.copiedBytes = inheritedCopies(known.info.pid, known.info.currentBytes) ?? known.copiedBytes;

@@ -284,6 +284,21 @@ export interface TreeMember {
   readonly sharedBytes: number;
 }
 
+/** A process that was just forked and has no segment yet; most end before they need one. */
+export interface YoungProcess {
+  /** For `forgetYoung`. */
+  readonly place: number;
+  readonly pid: number;
+  /** Of the top process's sessions, the one that it takes part in. */
+  readonly session: number;
+  /** CLOCK_MONOTONIC. */
+  readonly joinedAtSeconds: number;
+  /** Null while it is there. */
+  readonly leftAtSeconds: number | null;
+  /** 0 while it is there. */
+  readonly peakBytes: number;
+}
+
 /** What the processes of a tree hold together. */
 export interface Joint {
   /** Whether a session is on that processes can join. */
@@ -324,6 +339,10 @@ export class ProcessTree {
   heldAtJointPeak(number: number): boolean;
   /** To be called once for a member that died without having left: what it held is no part of the sum any more. */
   reap(number: number): void;
+  /** Those that are too young for a segment, and those that have ended so and were not forgotten. */
+  young(): readonly YoungProcess[];
+  /** One that has ended: its place is another's from now on. */
+  forgetYoung(place: number): void;
   /** Unmaps a member's segment. */
   forget(number: number): void;
   /** Whether every event is claimed from the joint bytes, in sessions that begin from now on. */

@@ -14,7 +14,6 @@
 namespace fil::addon {
 namespace {
 
-constexpr std::size_t control_bytes = 4096;
 /// Others change the sum while it is read; each try takes less than one of their changes.
 constexpr int most_tries = 100;
 
@@ -52,11 +51,11 @@ TreeControl::TreeControl(const std::string& directory, bool exact) {
     fail("open");
   }
   // Written, not made longer: every process maps it, and a page without memory would be their SIGBUS.
-  const char page[control_bytes] = {};
-  if (write(descriptor, page, sizeof(page)) != static_cast<ssize_t>(sizeof(page))) {
+  const char pages[tree::control_bytes] = {};
+  if (write(descriptor, pages, sizeof(pages)) != static_cast<ssize_t>(sizeof(pages))) {
     fail("write", descriptor);
   }
-  void* base = mmap(nullptr, control_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  void* base = mmap(nullptr, tree::control_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
   if (base == MAP_FAILED) {
     fail("mmap", descriptor);
   }
@@ -68,7 +67,7 @@ TreeControl::TreeControl(const std::string& directory, bool exact) {
 }
 
 TreeControl::~TreeControl() {
-  munmap(control_, control_bytes);
+  munmap(control_, tree::control_bytes);
 }
 
 std::int64_t TreeControl::shared_bytes() const {

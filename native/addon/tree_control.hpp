@@ -19,6 +19,8 @@ class TreeControl {
   TreeControl& operator=(const TreeControl&) = delete;
 
   const tree::Control& control() const { return *control_; }
+  /// Its place is free again.
+  void forget_young(std::uint32_t place) { control_->young[place].pid.store(0, std::memory_order_release); }
 
   /// What counts of the shared memory that any of them has mapped.
   std::int64_t shared_bytes() const;

@@ -29,6 +29,7 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
         env, "ProcessTree",
         {InstanceMethod<&ProcessTree::joint>("joint"), InstanceMethod<&ProcessTree::adopt>("adopt"),
          InstanceMethod<&ProcessTree::member>("member"), InstanceMethod<&ProcessTree::reap>("reap"),
+         InstanceMethod<&ProcessTree::young>("young"), InstanceMethod<&ProcessTree::forget_young>("forgetYoung"),
          InstanceMethod<&ProcessTree::snapshot>("snapshot"),
          InstanceMethod<&ProcessTree::held_at_joint_peak>("heldAtJointPeak"),
          InstanceMethod<&ProcessTree::forget>("forget"), InstanceMethod<&ProcessTree::set_exact>("setExact"),
@@ -139,6 +140,37 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
       control_->reap(tree::member_of(dead.view()), others);
       return info.Env().Undefined();
     });
+  }
+
+  Napi::Value young(const Napi::CallbackInfo& info) {
+    const Napi::Array result = Napi::Array::New(info.Env());
+    for (std::uint32_t place = 0; place < tree::young_places; ++place) {
+      const tree::Young& young = control_->control().young[place];
+      const std::int32_t pid = young.pid.load(std::memory_order_acquire);  // pairs with enroll_young()
+      if (pid <= 0) {
+        continue;
+      }
+      const std::uint64_t left = young.left_nanoseconds.load(std::memory_order_acquire);  // pairs with leave_young()
+      Napi::Object of = Napi::Object::New(info.Env());
+      of.Set("place", place);
+      of.Set("pid", pid);
+      of.Set("session", young.session.load(std::memory_order_relaxed));
+      of.Set("joinedAtSeconds", seconds(young.joined_nanoseconds.load(std::memory_order_relaxed)));
+      of.Set("leftAtSeconds",
+             left == 0 ? info.Env().Null() : Napi::Value(Napi::Number::New(info.Env(), seconds(left))));
+      of.Set("peakBytes", static_cast<double>(young.peak_bytes.load(std::memory_order_relaxed)));
+      result.Set(result.Length(), of);
+    }
+    return result;
+  }
+
+  Napi::Value forget_young(const Napi::CallbackInfo& info) {
+    const std::uint32_t place = info[0].ToNumber().Uint32Value();
+    if (place >= tree::young_places) {
+      throw Napi::RangeError::New(info.Env(), "There is no place " + std::to_string(place) + ".");
+    }
+    control_->forget_young(place);
+    return info.Env().Undefined();
   }
 
   Napi::Value forget(const Napi::CallbackInfo& info) {

@@ -24,7 +24,7 @@ namespace fil::segment {
 /// "FILMEM01" as little-endian bytes.
 inline constexpr std::uint64_t magic = 0x31304d454d4c4946;
 /// Raised with every change of this header. Writer and reader refuse another version.
-inline constexpr std::uint32_t layout_version = 8;
+inline constexpr std::uint32_t layout_version = 9;
 
 // Capacities of a segment at scale 0. With little address space a tracker uses a part of it: at scale n, 1 / 2^n of
 // each.

@@ -47,7 +47,28 @@ struct alignas(16) Shared {
 /// At the same time. What is mapped beyond them is claimed by each member that maps it.
 inline constexpr std::size_t most_shared = 192;
 
-/// The first page of the file `control`; mapped by every process.
+/// A process that was just forked, before it has a segment: most end before they need one. Until it holds more than
+/// `young_credits` or is `young_nanoseconds` old, it keeps its figures to itself and claims nothing.
+struct Young {
+  /// 0: the place is free. `taken`: it is being filled.
+  std::atomic<std::int32_t> pid;
+  std::atomic<std::uint32_t> session;
+  /// CLOCK_MONOTONIC; `left` is 0 while it is there. Whoever watches the tree frees its place then.
+  std::atomic<std::uint64_t> joined_nanoseconds;
+  std::atomic<std::uint64_t> left_nanoseconds;
+  /// Bytes; valid once it has left.
+  std::atomic<std::int64_t> peak_bytes;
+
+  static constexpr std::int32_t taken = -1;
+};
+/// Times the credit: as far as one with a segment may be ahead with what it claims, so that the bound of both is the
+/// same.
+inline constexpr std::int64_t young_credits = 2;
+inline constexpr std::uint64_t young_nanoseconds = 20'000'000;
+/// More than start between two looks of the watcher. One that finds no place makes a segment at once.
+inline constexpr std::size_t young_places = 120;
+
+/// The file `control`; mapped by every process.
 struct Control {
   std::uint64_t magic;
   std::uint32_t layout_version;
@@ -61,9 +82,14 @@ struct Control {
   std::atomic<std::int64_t> credit_bytes;
   alignas(64) Joint joint;
   alignas(64) Shared shared[most_shared];
+  /// Where the next young process looks for a place.
+  alignas(64) std::atomic<std::uint32_t> next_young;
+  Young young[young_places];
 };
 
-static_assert(offsetof(Control, joint) == 64 && offsetof(Control, shared) == 128 && sizeof(Control) <= 4096);
+static_assert(offsetof(Control, joint) == 64 && offsetof(Control, shared) == 128 && sizeof(Young) == 32);
+/// Of the file, and of what each process maps.
+inline constexpr std::size_t control_bytes = segment::align_to_page(sizeof(Control));
 static_assert(std::atomic<std::int64_t>::is_always_lock_free);
 
 /// How a process came to be.

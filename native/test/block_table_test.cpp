@@ -81,6 +81,54 @@ TEST_F(BlockTableTest, ClearForgetsEverything) {
   EXPECT_EQ(take(0x2'0000).bytes, 0);
 }
 
+TEST_F(BlockTableTest, FewBlocksOfAForkedChildAreKeptApartAndSpreadWhenTheyBecomeMany) {
+  FewBlocks few{};
+  table_.start_over(guard_, &few);
+  std::map<std::uintptr_t, Block> truth;
+  for (std::uintptr_t i = 0; i < 3 * FewBlocks::most; ++i) {
+    const std::uintptr_t address = 0x7f00'0000'0000 + i * 0x4'0010;
+    const std::size_t bytes = i % 7 == 0 ? 5000 + i : i % 600;
+    ASSERT_TRUE(put(address, bytes, static_cast<std::uint32_t>(i % 1000 + 3)));
+    truth[address] = Block{SiteId{static_cast<std::uint32_t>(i % 1000 + 3)}, BlockTable::counted_bytes(bytes)};
+    if (i % 100 == 0) {
+      std::int64_t sum = 0;
+      table_.for_each(guard_, [&](Block block) { sum += block.bytes; });
+      for (const auto& [start, block] : truth) {
+        sum -= block.bytes;
+      }
+      ASSERT_EQ(sum, 0) << "with " << truth.size() << " blocks";
+    }
+    if (i % 5 == 0) {
+      const auto victim = std::next(truth.begin(), static_cast<std::ptrdiff_t>(i * 31 % truth.size()));
+      const Block block = take(victim->first);
+      ASSERT_EQ(block.site, victim->second.site);
+      ASSERT_EQ(block.bytes, victim->second.bytes);
+      truth.erase(victim);
+    }
+  }
+  EXPECT_TRUE(stale_.empty());
+  for (const auto& [start, block] : truth) {
+    ASSERT_EQ(take(start).bytes, block.bytes);
+  }
+}
+
+TEST_F(BlockTableTest, AmongFewABlockThatWasFreedUnseenIsStaleToo) {
+  FewBlocks few{};
+  table_.start_over(guard_, &few);
+  ASSERT_TRUE(put(0x5000, 600, 3));
+  ASSERT_TRUE(put(0x5000, 40, 4));
+  ASSERT_EQ(stale_.size(), 1U);
+  EXPECT_EQ(stale_[0].bytes, 600);
+  // Larger than they can be among few.
+  ASSERT_TRUE(put(0x10'0000, 3UL << 40, 5));
+  EXPECT_EQ(take(0x10'0000).bytes, 3L << 40);
+  EXPECT_EQ(take(0x5000).bytes, 48);
+  table_.start_over(guard_, &few);
+  ASSERT_TRUE(put(0x5000, 40, 4));
+  table_.clear(guard_);
+  EXPECT_EQ(take(0x5000).bytes, 0);
+}
+
 TEST_F(BlockTableTest, RandomBlocksAgreeWithAMap) {
   std::mt19937_64 random(7);
   std::map<std::uintptr_t, Block> truth;

@@ -1,6 +1,7 @@
 #include "../tracker/call_tree.hpp"
 
 #include <gtest/gtest.h>
+#include <string.h>
 
 #include <map>
 #include <random>
@@ -150,6 +151,55 @@ TEST_F(CallTreeTest, RandomStacksAndDeathsAgreeWithAMap) {
     }
   }
   EXPECT_GT(truth.size(), tree_.fold_after());
+}
+
+/// What `outgrown` of a tree needs, as it is a function without a context.
+CallTree* young_tree = nullptr;
+segment::View smaller{nullptr};
+segment::View larger{nullptr};
+int grown_up = 0;
+
+void grow_up(const ExclusiveGuard&) {
+  ++grown_up;
+  memcpy(static_cast<void*>(larger.base), smaller.base, segment::counts_offset);
+  young_tree->be_young(nullptr);
+  ASSERT_TRUE(young_tree->grow_up(larger));
+}
+
+TEST_F(CallTreeTest, AYoungTreeGrowsUpBeforeItIsFullAndItsSitesKeepTheirNumbersAndNames) {
+  constexpr std::uint32_t scale = 8;
+  test::PrivateSegment small;
+  test::PrivateSegment large;
+  smaller = segment::View{small.view().base, scale};
+  CallTree::Lent lent{};
+  young_tree = &tree_;
+  larger = large.view();
+  grown_up = 0;
+  tree_.start_over(lent);
+  tree_.move_to(smaller, false);
+  tree_.be_young(grow_up);
+  tree_.reset(guard_);
+  std::map<std::pair<std::uintptr_t, std::uint32_t>, SiteId> known;
+  // More sites, codes and names than it has room for, and recursions that it must not fold.
+  for (std::uint32_t line = 0; line < 10; ++line) {
+    for (std::uintptr_t code = 1; code < 1000; ++code) {
+      known[{code, line}] = site(SiteId::no_python_stack, code, line * 8);
+      if (known.size() == 100) {
+        ASSERT_EQ(grown_up, 0);
+      }
+    }
+  }
+  EXPECT_EQ(grown_up, 1);
+  EXPECT_EQ(large.view().header().degradations, 0U);
+  EXPECT_EQ(small.view().header().degradations, 0U);
+  for (const auto& [key, expected] : known) {
+    ASSERT_EQ(site(SiteId::no_python_stack, key.first, key.second * 8), expected);
+    const segment::SiteFrame& frame = larger.frames()[index_of(expected)];
+    ASSERT_EQ(frame.line, static_cast<std::int32_t>(key.second));
+    const segment::CodeRecord& record = larger.codes()[frame.code];
+    ASSERT_EQ(std::string(larger.strings() + record.name_offset, record.name_bytes),
+              "function " + std::to_string(key.first));
+  }
 }
 
 }  // namespace

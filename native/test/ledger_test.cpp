@@ -1,6 +1,7 @@
 #include "../tracker/ledger.hpp"
 
 #include <gtest/gtest.h>
+#include <string.h>
 
 #include <random>
 #include <vector>
@@ -45,6 +46,38 @@ class LedgerTest : public testing::Test {
   Ledger ledger_{segment_.view()};
   Exclusive exclusive_;
 };
+
+Ledger* young_ledger = nullptr;
+segment::View grown{nullptr};
+
+TEST_F(LedgerTest, AYoungProcessClaimsNothingUntilItHoldsMoreThanOthersAreAhead) {
+  const ExclusiveGuard guard(exclusive_, Gil::not_held);
+  tree::Control control{};
+  control.credit_bytes = 1000;
+  tree::Member& member = tree::member_of(segment_.view());
+  test::PrivateSegment larger;
+  young_ledger = &ledger_;
+  grown = larger.view();
+  ledger_.join(guard, control, member, 1);
+  ledger_.be_young(guard, [](const ExclusiveGuard& held) { young_ledger->grow_up(held, grown); });
+  ledger_.allocate(guard, SiteId{2}, 2000);
+  EXPECT_EQ(tree::joint_current(control.joint), 0);
+  EXPECT_EQ(tree::joint_peak(control.joint), 0);
+  // Another process makes a peak: what this one held then is kept all the same.
+  tree::change_joint(control.joint, 500);
+  ledger_.release(guard, SiteId{2}, 800);
+  EXPECT_EQ(segment_.view().counts()[2].joint_bytes, 2000);
+  tree::change_joint(control.joint, -500);
+  memcpy(static_cast<void*>(grown.base), segment_.view().base, segment::counts_offset);
+  memcpy(static_cast<void*>(grown.counts()), segment_.view().counts(), 100 * sizeof(segment::SiteCounts));
+  tree::member_of(grown).claimed = 0;
+  ledger_.allocate(guard, SiteId{3}, 900);
+  EXPECT_EQ(tree::member_of(grown).claimed, tree::joint_current(control.joint));
+  EXPECT_GE(tree::joint_current(control.joint), 2100);
+  EXPECT_LE(tree::joint_peak(control.joint), 2100 + 2 * 1000);
+  EXPECT_EQ(grown.header().current_bytes, 2100);
+  EXPECT_EQ(grown.counts()[2].current_bytes, 1200);
+}
 
 TEST_F(LedgerTest, MemoryFreedBeforeThePeakIsNotInIt) {
   const ExclusiveGuard guard(exclusive_, Gil::not_held);

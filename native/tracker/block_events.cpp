@@ -70,6 +70,9 @@ void Tracker::not_released(const Nesting& nesting, Caller caller, std::uint32_t 
 }
 
 void Tracker::measure_mappings(const ExclusiveGuard& guard, std::size_t bytes) {
+  if (young_ != nullptr) {
+    grow_up_when_old(guard);
+  }
   if (bytes >= worth_measuring_bytes || ++events_ % events_between_measuring == 0) {
     mappings_.measure_now_and_then(guard, ledger_);
   }

@@ -7,25 +7,21 @@ namespace fil {
 
 constexpr BlockTable::Directory BlockTable::nothing{};
 
-/// Its pages would be copied by fork, for a child that can't use them.
-void* BlockTable::reserve_leaf(std::size_t bytes) {
-  void* leaf = system::reserve(bytes);
-  if (leaf != nullptr && !system::keep_from_children(leaf, bytes)) {
-    leaves_are_inherited_ = true;
-  }
-  return leaf;
-}
-
 bool BlockTable::prepare() {
   if (directories_ != nullptr) {
     return true;
   }
-  directories_ = static_cast<Directory**>(system::reserve(directory_count * sizeof(Directory*)));
-  for (std::size_t i = 0; directories_ != nullptr && i < directory_count; ++i) {
-    // Never written to: writable_region() makes a directory of its own first.
-    directories_[i] = const_cast<Directory*>(&nothing);
+  own_directories_ = static_cast<Directory**>(system::reserve(2 * directory_count * sizeof(Directory*)));
+  if (own_directories_ == nullptr) {
+    return false;
   }
-  return directories_ != nullptr;
+  for (std::size_t i = 0; i < 2 * directory_count; ++i) {
+    // Never written to: writable_region() makes a directory of its own first.
+    own_directories_[i] = const_cast<Directory*>(&nothing);
+  }
+  directories_ = own_directories_;
+  no_directories_ = own_directories_ + directory_count;
+  return true;
 }
 
 /// The region of an address, in a directory of its own; null if there is no memory for one.
@@ -46,7 +42,7 @@ SmallLeaf* BlockTable::new_small_leaf(std::uintptr_t address) {
   if (region == nullptr) {
     return nullptr;
   }
-  region->small = static_cast<SmallLeaf*>(reserve_leaf(sizeof(SmallLeaf)));
+  region->small = static_cast<SmallLeaf*>(system::reserve_for_this_process(sizeof(SmallLeaf)));
   return region->small;
 }
 
@@ -55,7 +51,7 @@ std::uint64_t* BlockTable::new_large_leaf(std::uintptr_t address) {
   if (region == nullptr) {
     return nullptr;
   }
-  region->large = static_cast<std::uint64_t*>(reserve_leaf(large_leaf_bytes));
+  region->large = static_cast<std::uint64_t*>(system::reserve_for_this_process(large_leaf_bytes));
   return region->large;
 }
 
@@ -69,11 +65,17 @@ Block BlockTable::take_huge(const ExclusiveGuard& guard, std::uintptr_t address)
   return block;
 }
 
-void BlockTable::forget_leaves(const ExclusiveGuard& guard) {
-  if (leaves_are_inherited_) {
+void BlockTable::start_over(const ExclusiveGuard& guard, FewBlocks* few) {
+  few_ = nullptr;
+  directories_ = own_directories_;
+  if (!system::children_have_nothing()) {
     clear(guard);
   }
   huge_.clear(guard);
+  if (few != nullptr && own_directories_ != nullptr) {
+    few_ = few;
+    directories_ = no_directories_;
+  }
 }
 
 void BlockTable::clear(const ExclusiveGuard& guard) {
@@ -95,6 +97,9 @@ void BlockTable::clear(const ExclusiveGuard& guard) {
     // The program can have the address space, while it is not tracked.
     system::unreserve(directories_[i], sizeof(Directory));
     directories_[i] = const_cast<Directory*>(&nothing);
+  }
+  if (few_ != nullptr) {
+    few_->clear();
   }
   huge_.clear(guard);
 }

@@ -11,17 +11,11 @@
 #include "../shared/segment.hpp"
 #include "checks/checks.hpp"
 #include "exclusive.hpp"
+#include "few_blocks.hpp"
 #include "range_map.hpp"
 #include "small_leaf.hpp"
 
 namespace fil {
-
-/// A block as the ledger counts it.
-struct Block {
-  SiteId site;
-  /// The requested size; up to `small_limit` rounded up to 16, which is what pymalloc and malloc really use.
-  std::int64_t bytes;
-};
 
 class BlockTable {
  public:
@@ -59,7 +53,9 @@ class BlockTable {
   void clear(const ExclusiveGuard& guard);
 
   /// In a forked child, whose leaves are empty: the rest becomes so.
-  void forget_leaves(const ExclusiveGuard& guard);
+  ///
+  /// @param few zeroed memory for the first blocks, as long as they are few; null to enter all in the shadow.
+  void start_over(const ExclusiveGuard& guard, FewBlocks* few);
 
  private:
   static constexpr std::size_t unit = SmallLeaf::unit;
@@ -122,16 +118,19 @@ class BlockTable {
   bool put_large(const ExclusiveGuard& guard, std::uintptr_t address, std::size_t bytes, SiteId site, Stale stale);
   Block take_huge(const ExclusiveGuard& guard, std::uintptr_t address);
   Block take_any(const ExclusiveGuard& guard, std::uintptr_t address);
+  template <class Stale>
+  [[gnu::cold, gnu::noinline]] bool spread(const ExclusiveGuard& guard, Stale stale);
   Region* writable_region(std::uintptr_t address);
-  void* reserve_leaf(std::size_t bytes);
   SmallLeaf* new_small_leaf(std::uintptr_t address);
   std::uint64_t* new_large_leaf(std::uintptr_t address);
 
+  /// Those that hold entries; `no_directories_` while all blocks are in `few_`, so that events find no leaf.
   Directory** directories_ = nullptr;
+  Directory** own_directories_ = nullptr;
+  Directory** no_directories_ = nullptr;
+  FewBlocks* few_ = nullptr;
   /// Blocks whose size does not fit an entry: rare enough for a sorted table.
   RangeMap huge_;
-  /// The kernel can't wipe them in forked children.
-  bool leaves_are_inherited_ = false;
 };
 
 // Inline, as they run at every event.
@@ -161,6 +160,9 @@ inline Block BlockTable::large_block(std::uint64_t entry) {
 }
 
 [[gnu::noinline]] inline Block BlockTable::take_any(const ExclusiveGuard& guard, std::uintptr_t address) {
+  if (few_ != nullptr) {
+    return few_->take(address);
+  }
   if (!is_covered(address)) {
     return Block{SiteId::root, 0};
   }
@@ -203,9 +205,30 @@ template <class Stale>
   if (!is_covered(address)) {
     return false;
   }
+  if (few_ != nullptr && (few_->put(address, counted_bytes(requested), site, stale) || !spread(guard, stale))) {
+    return few_ != nullptr;
+  }
   return requested <= small_until
              ? put_small(address, small_entry(requested, site), stale)
              : put_large(guard, address, static_cast<std::size_t>(counted_bytes(requested)), site, stale);
+}
+
+/// Enters the few blocks in the shadow. False if there was no memory for one of them.
+template <class Stale>
+bool BlockTable::spread(const ExclusiveGuard& guard, Stale stale) {
+  pass(Mark::few_blocks_spread);
+  FewBlocks& few = *few_;
+  few_ = nullptr;
+  directories_ = own_directories_;
+  bool all = true;
+  few.for_each([&](std::uintptr_t address, Block block) {
+    if (!put_any(guard, address, static_cast<std::size_t>(block.bytes), block.site, stale)) {
+      all = false;
+      stale(block);
+    }
+  });
+  few.clear();
+  return all;
 }
 
 template <class Stale>
@@ -261,6 +284,9 @@ bool BlockTable::put_large(const ExclusiveGuard& guard, std::uintptr_t address, 
 
 template <class Visit>
 void BlockTable::for_each(const ExclusiveGuard& guard, Visit visit) const {
+  if (few_ != nullptr) {
+    few_->for_each([&](std::uintptr_t, Block block) { visit(block); });
+  }
   for (std::size_t i = 0; i < directory_count; ++i) {
     for (std::size_t j = 0; directories_[i] != &nothing && j < directory_size; ++j) {
       const Region& region = directories_[i]->regions[j];
@@ -279,7 +305,7 @@ void BlockTable::for_each(const ExclusiveGuard& guard, Visit visit) const {
 
 template <class Visit>
 void BlockTable::each_reservation(const ExclusiveGuard& guard, Visit visit) const {
-  visit(directories_, directory_count * sizeof(Directory*));
+  visit(own_directories_, 2 * directory_count * sizeof(Directory*));
   for (std::size_t i = 0; i < directory_count; ++i) {
     if (directories_[i] == &nothing) {
       continue;

@@ -24,17 +24,65 @@ void zero(void* address, std::size_t bytes) {
 
 bool CallTree::prepare() {
   if (known_codes_ == nullptr) {
-    known_codes_ = static_cast<KnownCode*>(system::reserve(first_known_capacity * sizeof(KnownCode)));
+    known_codes_ = static_cast<KnownCode*>(system::reserve_for_this_process(first_known_capacity * sizeof(KnownCode)));
     known_capacity_ = first_known_capacity;
   }
   return known_codes_ != nullptr && aliases_.prepare() && lines_.prepare() && sites_by_line_.prepare();
+}
+
+bool CallTree::grow_up(segment::View view) {
+  const segment::View young = view_;
+  const Outgrown outgrown = outgrown_;
+  move_to(view, true);
+  const segment::Header& header = young.header();
+  const std::uint32_t sites = header.site_count.load(std::memory_order_relaxed);
+  const std::uint32_t codes = header.code_count.load(std::memory_order_relaxed);
+  const std::uint32_t string_bytes = header.string_bytes.load(std::memory_order_relaxed);
+  bool has_room = true;
+  while (has_room && populated_sites_ < sites) {
+    has_room = populate_sites();
+  }
+  while (has_room && populated_codes_ < codes) {
+    has_room = populate_codes();
+  }
+  while (has_room && populated_strings_ < string_bytes) {
+    const std::uint32_t before = populated_strings_;
+    has_room = populated_string_bytes(before) > before;
+  }
+  if (!has_room) {
+    move_to(young, false);
+    outgrown_ = outgrown;
+    return false;
+  }
+  memcpy(static_cast<void*>(view.counts()), young.counts(), sites * sizeof(segment::SiteCounts));
+  memcpy(view.frames(), young.frames(), sites * sizeof(segment::SiteFrame));
+  memcpy(view.codes(), young.codes(), codes * sizeof(segment::CodeRecord));
+  memcpy(view.strings(), young.strings(), string_bytes);
+  return true;
+}
+
+void CallTree::start_over(Lent& memory) {
+  if (!are_known_codes_lent_ && (known_capacity_ > first_known_capacity || !system::children_have_nothing())) {
+    system::unreserve(known_codes_, known_capacity_ * sizeof(KnownCode));
+  }
+  known_codes_ = reinterpret_cast<KnownCode*>(memory.known_codes);
+  known_capacity_ = lent_known_capacity;
+  known_count_ = 0;
+  are_known_codes_lent_ = true;
+  aliases_.start_over(memory.aliases);
+  lines_.start_over(memory.lines);
+  sites_by_line_.start_over(memory.sites_by_line);
 }
 
 void CallTree::reset(const ExclusiveGuard& guard) {
   segment::Header& header = view_.header();
   zero(view_.counts(), header.site_count.load(std::memory_order_relaxed) * sizeof(segment::SiteCounts));
   if (known_count_ != 0) {
-    system::discard(known_codes_, known_capacity_ * sizeof(KnownCode));
+    if (are_known_codes_lent_) {
+      memset(static_cast<void*>(known_codes_), 0, known_capacity_ * sizeof(KnownCode));
+    } else {
+      system::discard(known_codes_, known_capacity_ * sizeof(KnownCode));
+    }
     known_count_ = 0;
   }
   aliases_.clear(guard);
@@ -64,16 +112,22 @@ void CallTree::add_boundary(const ExclusiveGuard&, const void* code) {
   }
 }
 
-CodeId CallTree::add_code(const ExclusiveGuard&, const void* code, std::size_t slot) {
+CodeId CallTree::add_code(const ExclusiveGuard& guard, const void* code, std::size_t slot) {
   return add_record(
-      code, slot, segment::CodeKind::python, reader_->first_line(code),
+      guard, code, slot, segment::CodeKind::python, reader_->first_line(code),
       [&](char* to, std::size_t room) { return reader_->filename(code, to, room); },
       [&](char* to, std::size_t room) { return reader_->qualified_name(code, to, room); });
 }
 
 template <class WriteFile, class WriteName>
-CodeId CallTree::add_record(const void* key, std::size_t slot, segment::CodeKind kind, std::int32_t first_line,
-                            WriteFile write_file, WriteName write_name) {
+CodeId CallTree::add_record(const ExclusiveGuard& guard, const void* key, std::size_t slot, segment::CodeKind kind,
+                            std::int32_t first_line, WriteFile write_file, WriteName write_name) {
+  const segment::Header& before = view_.header();
+  if (outgrown_ != nullptr &&
+      (before.code_count.load(std::memory_order_relaxed) == view_.most_codes() ||
+       before.string_bytes.load(std::memory_order_relaxed) + 2 * longest_name > view_.most_string_bytes())) {
+    outgrown_(guard);
+  }
   segment::Header& header = view_.header();
   const std::uint32_t id = header.code_count.load(std::memory_order_relaxed);
   if (id >= populated_codes_ && !populate_codes()) {
@@ -172,9 +226,10 @@ bool CallTree::make_room_for_code(const void* key, std::size_t& slot) {
   if (known_count_ < known_capacity_ / 4 * 3) {
     return true;
   }
-  auto* larger = known_capacity_ < most_known_capacity
-                     ? static_cast<KnownCode*>(system::reserve(2 * known_capacity_ * sizeof(KnownCode)))
-                     : nullptr;
+  auto* larger =
+      known_capacity_ < most_known_capacity
+          ? static_cast<KnownCode*>(system::reserve_for_this_process(2 * known_capacity_ * sizeof(KnownCode)))
+          : nullptr;
   if (larger == nullptr) {
     return false;
   }
@@ -194,7 +249,10 @@ bool CallTree::make_room_for_code(const void* key, std::size_t& slot) {
       known_codes_[free_slot(before[i].code)] = before[i];
     }
   }
-  system::unreserve(before, slots * sizeof(KnownCode));
+  if (!are_known_codes_lent_) {
+    system::unreserve(before, slots * sizeof(KnownCode));
+  }
+  are_known_codes_lent_ = false;
   slot = free_slot(key);
   return true;
 }
@@ -222,7 +280,7 @@ SiteId CallTree::mapping_site(const ExclusiveGuard& guard, SiteId caller, segmen
       memcpy(to, name, bytes);
       return bytes;
     };
-    id = add_record(key, slot, kind, identity, write_file, [](char*, std::size_t) { return std::size_t{0}; });
+    id = add_record(guard, key, slot, kind, identity, write_file, [](char*, std::size_t) { return std::size_t{0}; });
   }
   return site_of_line(guard, caller, id, 0);
 }
@@ -235,7 +293,10 @@ SiteId CallTree::moved_mapping_site(const ExclusiveGuard& guard, SiteId caller, 
   return site_of_line(guard, caller, id, 0);
 }
 
-SiteId CallTree::add_site(const ExclusiveGuard&, SiteId caller, CodeId id, std::int32_t line) {
+SiteId CallTree::add_site(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line) {
+  if (outgrown_ != nullptr && view_.header().site_count.load(std::memory_order_relaxed) == view_.most_sites()) {
+    outgrown_(guard);
+  }
   segment::Header& header = view_.header();
   const std::uint32_t index = header.site_count.load(std::memory_order_relaxed);
   if (index == view_.most_sites() || fails(Failpoint::sites_full) || (index >= populated_sites_ && !populate_sites())) {
@@ -249,26 +310,26 @@ SiteId CallTree::add_site(const ExclusiveGuard&, SiteId caller, CodeId id, std::
 }
 
 bool CallTree::populate_sites() {
-  const std::uint32_t next = populated_sites_ + populated_at_once;
-  if (!system::populate(view_.counts() + populated_sites_, populated_at_once * sizeof(segment::SiteCounts)) ||
-      !system::populate(view_.frames() + populated_sites_, populated_at_once * sizeof(segment::SiteFrame))) {
+  const std::uint32_t more = next_piece(populated_sites_);
+  if (!system::populate(view_.counts() + populated_sites_, more * sizeof(segment::SiteCounts)) ||
+      !system::populate(view_.frames() + populated_sites_, more * sizeof(segment::SiteFrame))) {
     return false;
   }
-  populated_sites_ = next;
+  populated_sites_ += more;
   return true;
 }
 
 bool CallTree::populate_codes() {
-  if (!system::populate(view_.codes() + populated_codes_, populated_at_once * sizeof(segment::CodeRecord))) {
+  const std::uint32_t more = next_piece(populated_codes_);
+  if (!system::populate(view_.codes() + populated_codes_, more * sizeof(segment::CodeRecord))) {
     return false;
   }
-  populated_codes_ += populated_at_once;
+  populated_codes_ += more;
   return true;
 }
 
 /// Up to where names may be written. A name has to fit into what is there.
 std::size_t CallTree::populated_string_bytes(std::uint32_t offset) {
-  constexpr std::size_t longest_name = 8192;
   while (populated_strings_ < view_.most_string_bytes() && populated_strings_ - offset < longest_name) {
     if (!system::populate(view_.strings() + populated_strings_, longest_name)) {
       return populated_strings_;

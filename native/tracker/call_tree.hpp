@@ -10,6 +10,7 @@
 
 #include "../shared/segment.hpp"
 #include "exclusive.hpp"
+#include "outgrown.hpp"
 #include "triple_map.hpp"
 
 namespace fil {
@@ -38,10 +39,24 @@ class CallTree {
   /// @param is_in_file whether its file system can be full, so that its memory is asked for in pieces.
   void move_to(segment::View view, bool is_in_file) {
     view_ = view;
+    outgrown_ = nullptr;
     populated_sites_ = is_in_file ? 0 : view.most_sites();
     populated_codes_ = is_in_file ? 0 : view.most_codes();
     populated_strings_ = is_in_file ? 0 : view.most_string_bytes();
   }
+  /// Memory for the tables of a forked child while they are small.
+  struct Lent {
+    std::byte known_codes[2048];
+    std::byte aliases[2048];
+    std::byte lines[2048];
+    std::byte sites_by_line[2048];
+  };
+  /// In a forked child, which has nothing of its parent's tables: begins with these, zeroed. To be followed by reset().
+  void start_over(Lent& memory);
+  /// The segment is small: `outgrown` is called before it is full.
+  void be_young(Outgrown outgrown) { outgrown_ = outgrown; }
+  /// Copies what is known into a larger segment, an empty file, and goes on there. False if there is no memory for it.
+  bool grow_up(segment::View view);
   bool prepare_built_in_sites() { return populated_sites_ != 0 || populate_sites(); }
 
   /// Reserves the tables; false if there is no address space for them.
@@ -109,7 +124,7 @@ class CallTree {
   /// From so many call sites on (a sixteenth of the capacity) recursion is folded: a call of a line that is among the
   /// callers already is charged to it there. Until then every stack is exact, also that of a recursion; a binary one of
   /// depth 18 alone would fill the table.
-  std::uint32_t fold_after() const { return view_.most_sites() / 16; }
+  std::uint32_t fold_after() const { return outgrown_ != nullptr ? view_.most_sites() : view_.most_sites() / 16; }
   /// Callers that are looked at for the same line. Longer cycles are not folded.
   static constexpr std::uint32_t longest_cycle = 64;
 
@@ -137,8 +152,8 @@ class CallTree {
   }
   CodeId add_code(const ExclusiveGuard& guard, const void* code, std::size_t slot);
   template <class WriteFile, class WriteName>
-  CodeId add_record(const void* key, std::size_t slot, segment::CodeKind kind, std::int32_t first_line,
-                    WriteFile write_file, WriteName write_name);
+  CodeId add_record(const ExclusiveGuard& guard, const void* key, std::size_t slot, segment::CodeKind kind,
+                    std::int32_t first_line, WriteFile write_file, WriteName write_name);
   std::int32_t line_of(const ExclusiveGuard& guard, CodeId id, const void* code, std::uint32_t offset);
   SiteId site_of_line(const ExclusiveGuard& guard, SiteId caller, CodeId id, std::int32_t line);
   SiteId add_alias(const ExclusiveGuard& guard, SiteId caller, CodeId id, const void* code, std::uint32_t offset);
@@ -155,6 +170,11 @@ class CallTree {
   bool make_room_for_code(const void* key, std::size_t& slot);
   SiteId outer_call(SiteId caller, CodeId id, std::int32_t line) const;
 
+  static_assert(Aliases::lent_bytes() == sizeof(Lent::aliases) && Lines::lent_bytes() == sizeof(Lent::lines) &&
+                SitesByLine::lent_bytes() == sizeof(Lent::sites_by_line));
+  static constexpr std::size_t lent_known_capacity = 128;
+  static_assert(lent_known_capacity * sizeof(KnownCode) == sizeof(Lent::known_codes));
+
   /// 16 KiB.
   static constexpr std::size_t first_known_capacity = 1024;
   /// Twice the codes of a session, so that probes stay short.
@@ -163,10 +183,13 @@ class CallTree {
   static constexpr std::size_t alias_capacity = std::size_t{segment::site_capacity} * 4;
 
   segment::View view_{};
+  /// Null unless the process is young.
+  Outgrown outgrown_ = nullptr;
   const CodeReader* reader_ = nullptr;
   KnownCode* known_codes_ = nullptr;
   std::size_t known_capacity_ = 0;
   std::size_t known_count_ = 0;
+  bool are_known_codes_lent_ = false;
   Aliases aliases_{alias_capacity};
   Lines lines_{alias_capacity};
   SitesByLine sites_by_line_{std::size_t{segment::site_capacity} * 2};
@@ -175,6 +198,12 @@ class CallTree {
   bool has_news_ = false;
   /// Rows of the segment's tables that are sure to have memory.
   static constexpr std::uint32_t populated_at_once = 256;
+  /// Of a process that has few, each of these is a page.
+  static constexpr std::uint32_t populated_first = 64;
+  static constexpr std::uint32_t next_piece(std::uint32_t populated) {
+    return populated == 0 ? populated_first : populated_at_once;
+  }
+  static constexpr std::uint32_t longest_name = 8192;
   std::uint32_t populated_sites_ = 0;
   std::uint32_t populated_codes_ = 0;
   std::uint32_t populated_strings_ = 0;

@@ -9,6 +9,7 @@
 #include "../shared/tree.hpp"
 #include "checks/checks.hpp"
 #include "exclusive.hpp"
+#include "outgrown.hpp"
 #include "sampling/sampled_ledger.hpp"
 #include "shared_claims.hpp"
 
@@ -20,19 +21,23 @@ class Ledger {
   explicit Ledger(segment::View view) : header_(&view.header()), counts_(view.counts()) {}
 
   [[gnu::always_inline]] void allocate(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
-    const std::int64_t joint_peak = claim_change(bytes);
+    const std::int64_t joint_peak = claim_change(guard, bytes);
     hold(guard, site, bytes);
     if (joint_peak != 0) [[unlikely]] {
       mark_joint_peak(joint_peak);
     }
   }
   [[gnu::always_inline]] void release(const ExclusiveGuard& guard, SiteId site, std::int64_t bytes) {
-    claim_change(-bytes);
+    claim_change(guard, -bytes);
     change(guard, site, -bytes);
   }
 
   /// A mapping of shared memory that has a name: the tree counts it once, however many processes map it.
   void change_shared(const ExclusiveGuard& guard, SiteId site, std::uint64_t object, std::int64_t delta) {
+    if (outgrown_ != nullptr) {
+      // Should it be killed, its segment has to tell what it shared.
+      outgrown_(guard);
+    }
     tree::Control* control = __atomic_load_n(&control_, __ATOMIC_RELAXED);
     std::int64_t joint_delta = 0;
     if (control == nullptr || !shared_.change(*control, *member_, object, delta, joint_delta)) {
@@ -82,6 +87,29 @@ class Ledger {
     control_ = &control;
   }
 
+  /// From now on it claims nothing, and calls `outgrown` when it holds more than it may without. After join().
+  void be_young(const ExclusiveGuard&, Outgrown outgrown) {
+    const std::int64_t most = tree::young_credits * credit_;
+    member_->claimed.store(most, std::memory_order_relaxed);
+    member_->next_claim.store(most, std::memory_order_relaxed);
+    outgrown_ = outgrown;
+  }
+  /// Goes on in a copy of its segment, of which nothing is claimed yet, and claims what it holds.
+  void grow_up(const ExclusiveGuard& guard, segment::View view) {
+    outgrown_ = nullptr;
+    header_ = &view.header();
+    counts_ = view.counts();
+    member_ = &tree::member_of(view);
+    if (const std::int64_t joint_peak = claim_change(guard, 0); joint_peak != 0) {
+      mark_joint_peak(joint_peak);
+    }
+  }
+  /// There is no segment to be had: nothing counts any more.
+  void give_up(const ExclusiveGuard&) {
+    outgrown_ = nullptr;
+    leave();
+  }
+
   /// The process is about to end, or to become another program: no claims any more. Without a lock, so an event under
   /// way may still claim.
   void leave() { __atomic_store_n(&control_, nullptr, __ATOMIC_RELAXED); }
@@ -90,6 +118,8 @@ class Ledger {
     shared_.clear(*member_);
     __atomic_store_n(&control_, &control, __ATOMIC_RELAXED);
   }
+
+  bool has_left() const { return __atomic_load_n(&control_, __ATOMIC_RELAXED) == nullptr; }
 
   /// An allocation failed: what every site holds now is kept until the next failure.
   void mark_failure(const ExclusiveGuard&) {
@@ -100,7 +130,7 @@ class Ledger {
 
  private:
   /// Before the process holds `delta` more. Returns the joint peak that this makes, or 0; only an allocation makes one.
-  [[gnu::always_inline]] std::int64_t claim_change(std::int64_t delta) {
+  [[gnu::always_inline]] std::int64_t claim_change(const ExclusiveGuard& guard, std::int64_t delta) {
     const tree::Control* control = __atomic_load_n(&control_, __ATOMIC_RELAXED);
     if (control == nullptr) {
       return 0;
@@ -112,11 +142,14 @@ class Ledger {
         [[likely]] {
       return 0;
     }
-    return claim(total);
+    return claim(guard, total);
   }
 
   /// What the process claims is ahead of what it holds by at most twice `credit_`.
-  [[gnu::noinline]] std::int64_t claim(std::int64_t total) {
+  [[gnu::noinline]] std::int64_t claim(const ExclusiveGuard& guard, std::int64_t total) {
+    if (outgrown_ != nullptr && total > member_->claimed.load(std::memory_order_relaxed)) {
+      outgrown_(guard);
+    }
     tree::Control* control = __atomic_load_n(&control_, __ATOMIC_RELAXED);
     if (control == nullptr) {
       return 0;  // it is leaving
@@ -124,7 +157,7 @@ class Ledger {
     const std::int64_t claimed = member_->claimed.load(std::memory_order_relaxed);
     std::int64_t peak = 0;
     std::int64_t made = 0;
-    if (total > claimed || total < claimed - 2 * credit_) {
+    if (outgrown_ == nullptr && (total > claimed || total < claimed - 2 * credit_)) {
       const std::int64_t next = total + credit_;
       member_->next_claim.store(next, std::memory_order_release);  // before: the reaper looks for a change under way
       const tree::Met met = tree::change_joint(control->joint, next - claimed);
@@ -203,6 +236,8 @@ class Ledger {
   tree::Member* member_ = nullptr;
   std::int64_t credit_ = 0;
   SharedClaims shared_;
+  /// Null unless the process is young.
+  Outgrown outgrown_ = nullptr;
 };
 
 }  // namespace fil

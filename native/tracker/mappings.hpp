@@ -66,8 +66,9 @@ class Mappings {
   /// now on what is in memory counts.
   void pages_given_back(const ExclusiveGuard& guard, Ledger& ledger, std::uintptr_t start, std::size_t bytes);
 
-  /// Whether there is something to measure now and then.
-  bool wants_measuring() const { return measured_ranges_ != 0; }
+  /// Whether there is something to measure now and then, or somebody else wants to be called as often.
+  bool wants_measuring() const { return (measured_ranges_ | others_) != 0; }
+  void let_others_be_called(bool yes) { others_ = yes ? 1 : 0; }
 
   /// To be called at events while there is: measures all, if the last time is long enough ago for what it cost.
   void measure_now_and_then(const ExclusiveGuard& guard, Ledger& ledger);
@@ -113,6 +114,7 @@ class Mappings {
   RangeMap set_aside_;
   /// How many of them count as `resident`; pieces of one included, so it can only be too high by pieces that are gone.
   std::size_t measured_ranges_ = 0;
+  std::size_t others_ = 0;
   /// Ranges that were entered as `counted_elsewhere` since there was none.
   std::size_t twins_ = 0;
   std::uint64_t next_measuring_nanoseconds_ = 0;

@@ -85,6 +85,7 @@ bool Tracker::prepare_tables() {
   if (system::register_barrier()) {
     exclusive_.allow_bias();
   }
+  nursery_ = static_cast<Nursery*>(system::reserve_for_this_process(sizeof(Nursery)));
   prepared_ = true;
   return true;
 }

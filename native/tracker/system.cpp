@@ -14,12 +14,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <atomic>
+
 #include "../shared/segment.hpp"
 #include "checks/checks.hpp"
 #include "errno_kept.hpp"
 
 namespace fil::system {
 namespace {
+
+std::atomic<bool> children_inherit{false};
 
 void* map(std::size_t bytes, int flags, int descriptor, std::size_t offset = 0) {
   const ErrnoKept kept;
@@ -51,6 +55,18 @@ void discard(void* address, std::size_t bytes) {
 bool keep_from_children(void* address, std::size_t bytes) {
   const ErrnoKept kept;
   return syscall(SYS_madvise, address, bytes, MADV_WIPEONFORK) == 0;
+}
+
+void* reserve_for_this_process(std::size_t bytes) {
+  void* memory = reserve(bytes);
+  if (memory != nullptr && !keep_from_children(memory, bytes)) {
+    children_inherit.store(true, std::memory_order_relaxed);
+  }
+  return memory;
+}
+
+bool children_have_nothing() {
+  return !children_inherit.load(std::memory_order_relaxed);
 }
 
 void unreserve(void* address, std::size_t bytes) {

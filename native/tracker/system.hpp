@@ -14,6 +14,10 @@ void discard(void* address, std::size_t bytes);
 /// Memory of reserve() reads as zero in forked children, and its pages are not copied for them. False where the kernel
 /// can't (before 4.14).
 bool keep_from_children(void* address, std::size_t bytes);
+/// reserve() and keep_from_children(), where the kernel can.
+void* reserve_for_this_process(std::size_t bytes);
+/// Whether it has done so each time: then a forked child has nothing in what its parent has reserved.
+bool children_have_nothing();
 void unreserve(void* address, std::size_t bytes);
 
 /// Makes sure that these pages of a shared mapping have memory, or a write to them could be a SIGBUS where its file

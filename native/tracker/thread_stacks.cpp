@@ -85,7 +85,7 @@ bool make_own_call_stack() {
     }
   });
   if (slot == nullptr && !fails(Failpoint::call_stack)) {
-    slot = static_cast<Slot*>(system::reserve(sizeof(Slot)));
+    slot = static_cast<Slot*>(system::reserve_for_this_process(sizeof(Slot)));
     if (slot != nullptr) {
       with_free_slots([&] {
         slot->older = newest;

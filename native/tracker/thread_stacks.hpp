@@ -20,7 +20,8 @@ bool call_stacks_ran_out();
 /// Arranges that stacks of ended threads are used again. Before threads exist.
 void prepare_thread_stacks();
 
-/// After fork, in the child: another thread may have been in the middle of taking or giving back.
+/// After fork, in the child: another thread may have been in the middle of taking or giving back. The calling thread's
+/// stack is as new where the kernel wipes it.
 void forget_other_threads_stacks();
 
 /// Calls `visit` for each part of the memory of all threads' stacks. While no event is under way anywhere.

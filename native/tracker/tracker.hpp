@@ -16,6 +16,7 @@
 #include "mappings.hpp"
 #include "memory_guard.hpp"
 #include "nesting.hpp"
+#include "nursery.hpp"
 #include "python/interpreter.hpp"
 #include "sampling/poisson.hpp"
 #include "sampling/sample_table.hpp"
@@ -225,6 +226,12 @@ class Tracker {
   bool join_as_program(const ExclusiveGuard& guard, std::uint32_t session);
   /// @param parent as of TreeLink::open_segment.
   bool start_in_tree(const ExclusiveGuard& guard, std::uint32_t session, const tree::Member* parent = nullptr);
+  // Without a segment, as a process that may end in a millisecond (tree.hpp, Young).
+  bool start_young(const ExclusiveGuard& guard, std::uint32_t session, const tree::Member* parent);
+  static void outgrown(const ExclusiveGuard& guard);
+  void grow_up(const ExclusiveGuard& guard);
+  void grow_up_when_old(const ExclusiveGuard& guard);
+  void stop_being_young(const ExclusiveGuard& guard);
   void go_on_in_child();
   SiteId site_of(const ExclusiveGuard& guard, const Thread& thread);
   /// Runs `action(guard, thread)` alone, if `session` is still under way.
@@ -287,6 +294,11 @@ class Tracker {
   /// Under the exclusive lock.
   std::int64_t program_counted_ = 0;
   bool prepared_ = false;
+  /// Null where there was no address space for it.
+  Nursery* nursery_ = nullptr;
+  /// Its place in the tree, while `view_` is in the nursery.
+  tree::Young* young_ = nullptr;
+  std::uint32_t young_events_ = 0;
   bool watches_code_ = false;
   bool forked_ = false;
   bool limits_thread_pools_ = false;

@@ -24,6 +24,9 @@ constexpr std::int64_t least_program_bytes = std::int64_t{1} << 20;
 /// What it has in memory is read so often at least; 2 µs.
 constexpr std::uint32_t events_between_measuring = 512;
 
+/// Stands for the place of a young process that has left its own.
+constinit tree::Young no_place{};
+
 }  // namespace
 
 void Tracker::attach_tree(const char* directory) {
@@ -63,7 +66,11 @@ const char* Tracker::move_to_tree(const char* directory) {
     // As in a forked child: whoever joins next makes another.
     view_ = segment::View{nullptr};
     ledger_ = Ledger();
-    system::unreserve(before.base, segment::bytes_at_scale(before.scale));
+    if (young_ != nullptr) {
+      stop_being_young(guard);
+    } else {
+      system::unreserve(before.base, segment::bytes_at_scale(before.scale));
+    }
   }
   link_.stand_by();
   if (strcmp(directory, environment::standing_by) == 0 || link_.attach(directory)) {
@@ -137,6 +144,12 @@ bool Tracker::join_with_stacks(std::uint32_t session, const Thread& thread) {
 
 /// Alone, with tables that are prepared.
 bool Tracker::start_in_tree(const ExclusiveGuard& guard, std::uint32_t session, const tree::Member* parent) {
+  if (young_ != nullptr) {
+    // Since a session before.
+    TreeLink::leave_young(*young_, view_.header().peak_bytes.load(std::memory_order_relaxed));
+    stop_being_young(guard);
+    view_ = segment::View{nullptr};
+  }
   if (view_.base == nullptr) {
     const tree::Origin origin = role_ == Role::forked ? tree::Origin::forked : tree::Origin::executed;
     view_ = link_.open_segment(origin, !is_program_, parent);
@@ -154,6 +167,79 @@ bool Tracker::start_in_tree(const ExclusiveGuard& guard, std::uint32_t session, 
   }
   start_session(guard, session);
   return true;
+}
+
+bool Tracker::start_young(const ExclusiveGuard& guard, std::uint32_t session, const tree::Member* parent) {
+  if (!prepared_ || nursery_ == nullptr || !system::children_have_nothing()) {
+    return false;
+  }
+  young_ = TreeLink::enroll_young(session);
+  if (young_ == nullptr) {
+    return false;
+  }
+  young_events_ = 0;
+  system::populate(nursery_, Nursery::bytes_at_first());
+  view_ = segment::View{nursery_->segment, Nursery::segment_scale};
+  initialize_member(view_);
+  introduce(tree::member_of(view_), tree::Origin::forked, true, parent);
+  ledger_ = Ledger(view_);
+  tree_.move_to(view_, false);
+  tree_.be_young(outgrown);
+  start_session(guard, session);
+  ledger_.be_young(guard, outgrown);
+  mappings_.let_others_be_called(true);
+  return true;
+}
+
+void Tracker::outgrown(const ExclusiveGuard& guard) {
+  tracker.grow_up(guard);
+}
+
+/// As a member with a segment. Sites keep their numbers.
+void Tracker::grow_up(const ExclusiveGuard& guard) {
+  if (ledger_.has_left()) {
+    // It is about to end.
+    return;
+  }
+  pass(Mark::young_grown_up);
+  tree::Young& place = *young_;
+  const segment::View young = view_;
+  stop_being_young(guard);
+  const segment::View grown = link_.make_segment();
+  if (grown.base == nullptr || !tree_.grow_up(grown)) {
+    if (grown.base != nullptr) {
+      system::unreserve(grown.base, segment::bytes_at_scale(grown.scale));
+      control_page.control.refused_members.fetch_add(1, std::memory_order_relaxed);
+    }
+    refused_session_ = session_now();
+    joined_.store(0, std::memory_order_relaxed);
+    ledger_.give_up(guard);
+  } else {
+    memcpy(static_cast<void*>(grown.base), young.base, segment::counts_offset);
+    grown.header().scale = grown.scale;
+    tree::member_of(grown).claimed.store(0, std::memory_order_relaxed);
+    tree::member_of(grown).next_claim.store(0, std::memory_order_relaxed);
+    view_ = grown;
+    ledger_.grow_up(guard, grown);
+    TreeLink::publish(grown);
+  }
+  // Once it counts as a member, so that it is never missed.
+  place.pid.store(0, std::memory_order_release);
+}
+
+void Tracker::grow_up_when_old(const ExclusiveGuard& guard) {
+  constexpr std::uint32_t events_between_looks = 16;
+  if (++young_events_ % events_between_looks == 0 &&
+      system::now_nanoseconds() - young_->joined_nanoseconds.load(std::memory_order_relaxed) >
+          tree::young_nanoseconds) {
+    grow_up(guard);
+  }
+}
+
+void Tracker::stop_being_young(const ExclusiveGuard&) {
+  young_ = nullptr;
+  tree_.be_young(nullptr);
+  mappings_.let_others_be_called(false);
 }
 
 bool Tracker::join_as_program(const ExclusiveGuard& guard, std::uint32_t session) {
@@ -244,19 +330,28 @@ void Tracker::go_on_in_child() {
   role_ = Role::forked;
   forked_ = true;
   joined_.store(0, std::memory_order_relaxed);
-  // The parent's segment, which is mapped here too, is the parent's.
-  const tree::Member* parent = view_.base == nullptr ? nullptr : &tree::member_of(view_);
+  // The parent's segment, which is mapped here too, is the parent's. A young one had its own in memory that is wiped
+  // now.
+  const tree::Member* parent = view_.base == nullptr || young_ != nullptr ? nullptr : &tree::member_of(view_);
+  young_ = nullptr;
   view_ = segment::View{nullptr};
   ledger_ = Ledger();
   if (prepared_) {
     system::register_barrier();
   }
   const ExclusiveGuard guard(exclusive_, Gil::not_held);
-  blocks_.forget_leaves(guard);
+  Nursery* nursery = system::children_have_nothing() ? nursery_ : nullptr;
+  if (prepared_ && nursery != nullptr) {
+    tree_.start_over(nursery->tree);
+  }
+  blocks_.start_over(guard, nursery == nullptr ? nullptr : &nursery->blocks);
   mappings_.clear(guard);
+  mappings_.let_others_be_called(false);
   if (was_tracking && !is_program_) {
     pass(Mark::joined_in_child);
-    start_in_tree(guard, session, parent);
+    if (!start_young(guard, session, parent)) {
+      start_in_tree(guard, session, parent);
+    }
   }
 }
 
@@ -268,7 +363,12 @@ void Tracker::leave_tree_for_good() {
   }
   if (view_.base != nullptr && link_.attached() && view_.header().pid == getpid()) {
     ledger_.leave();
-    leave_tree(tree::member_of(view_));
+    if (tree::Young* young = young_; young != nullptr) {
+      young_ = &no_place;
+      TreeLink::leave_young(*young, view_.header().peak_bytes.load(std::memory_order_relaxed));
+    } else {
+      leave_tree(tree::member_of(view_));
+    }
   }
 }
 
@@ -278,6 +378,11 @@ void Tracker::before_exec() {
 
 void Tracker::after_failed_exec() {
   if (view_.base != nullptr && link_.attached() && view_.header().pid == getpid()) {
+    if (young_ != nullptr) {
+      // The place that it has left may be another's by now.
+      tree::Young* place = TreeLink::enroll_young(session_now());
+      young_ = place == nullptr ? &no_place : place;
+    }
     tree::member_of(view_).left_nanoseconds.store(0, std::memory_order_relaxed);
     tree::member_of(view_).left_at_peak.store(-1, std::memory_order_relaxed);
     ledger_.come_back(control_page.control);

@@ -110,6 +110,15 @@ segment::View TreeLink::refused() {
 }
 
 segment::View TreeLink::open_segment(tree::Origin origin, bool has_stacks, const tree::Member* parent) {
+  const segment::View view = make_segment();
+  if (view.base != nullptr) {
+    introduce(tree::member_of(view), origin, has_stacks, parent);
+    publish(view);
+  }
+  return view;
+}
+
+segment::View TreeLink::make_segment() {
   const system::ErrnoKept kept;
   if (!may_be_long(segment::total_bytes)) {
     return refused();
@@ -134,18 +143,48 @@ segment::View TreeLink::open_segment(tree::Origin origin, bool has_stacks, const
     return refused();
   }
   const segment::View view{static_cast<std::byte*>(base), scale};
+  initialize_member(view);
+  return view;
+}
+
+void TreeLink::publish(const segment::View& view) {
+  // Last: whoever finds it finds the rest.
+  reinterpret_cast<std::atomic<std::uint64_t>&>(view.header().magic).store(segment::magic, std::memory_order_release);
+}
+
+void initialize_member(const segment::View& view) {
   segment::Header& header = view.header();
   header.layout_version = segment::layout_version;
   header.header_bytes = sizeof(segment::Header);
-  header.scale = scale;
+  header.scale = view.scale;
   header.pid = getpid();
   view.guard().admissible_bytes.store(INT64_MAX, std::memory_order_relaxed);
   view.guard().budget_bytes.store(INT64_MAX, std::memory_order_relaxed);
-  introduce(tree::member_of(view), origin, has_stacks, parent);
   header.state.store(segment::State::attached, std::memory_order_relaxed);
-  // Last: whoever finds it finds the rest.
-  reinterpret_cast<std::atomic<std::uint64_t>&>(header.magic).store(segment::magic, std::memory_order_release);
-  return view;
+}
+
+tree::Young* TreeLink::enroll_young(std::uint32_t session) {
+  tree::Control& control = control_page.control;
+  const std::uint32_t first = control.next_young.fetch_add(1, std::memory_order_relaxed);
+  for (std::uint32_t i = 0; i < tree::young_places; ++i) {
+    tree::Young& place = control.young[(first + i) % tree::young_places];
+    std::int32_t free = 0;
+    if (place.pid.load(std::memory_order_relaxed) == 0 &&
+        place.pid.compare_exchange_strong(free, tree::Young::taken, std::memory_order_acq_rel)) {
+      place.session.store(session, std::memory_order_relaxed);
+      place.joined_nanoseconds.store(system::now_nanoseconds(), std::memory_order_relaxed);
+      place.left_nanoseconds.store(0, std::memory_order_relaxed);
+      place.peak_bytes.store(0, std::memory_order_relaxed);
+      place.pid.store(getpid(), std::memory_order_release);  // pairs with the addon's young()
+      return &place;
+    }
+  }
+  return nullptr;
+}
+
+void TreeLink::leave_young(tree::Young& place, std::int64_t peak_bytes) {
+  place.peak_bytes.store(peak_bytes, std::memory_order_relaxed);
+  place.left_nanoseconds.store(system::now_nanoseconds(), std::memory_order_release);  // pairs with the addon's young()
 }
 
 void introduce(tree::Member& member, tree::Origin origin, bool has_stacks, const tree::Member* parent) {

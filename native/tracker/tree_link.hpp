@@ -32,6 +32,13 @@ class TreeLink {
   /// Makes a segment for this process. Its base is null if there is no room for it: the tree is told.
   /// @param parent whose command it has, having just been forked from it; null to ask the system.
   segment::View open_segment(tree::Origin origin, bool has_stacks, const tree::Member* parent);
+  /// The same in two steps: a segment that nobody finds yet, and that it is to be found.
+  segment::View make_segment();
+  static void publish(const segment::View& view);
+
+  /// A place for this process, which is too young for a segment. Null if there is none.
+  static tree::Young* enroll_young(std::uint32_t session);
+  static void leave_young(tree::Young& place, std::int64_t peak_bytes);
 
   /// Leaves the tree for a while: its sessions are unseen here, and the ones that are begun here are unseen there.
   void suspend();
@@ -44,6 +51,9 @@ class TreeLink {
   char directory_[tree::longest_directory] = {};
   bool attached_ = false;
 };
+
+/// What every segment of this process begins with, but for who it is.
+void initialize_member(const segment::View& view);
 
 /// Fills in who this process is; see TreeLink::open_segment.
 void introduce(tree::Member& member, tree::Origin origin, bool has_stacks, const tree::Member* parent = nullptr);

@@ -1,6 +1,8 @@
 // A hash table for the call tree: from a caller, a code object and a place in it to a site or a line.
 #pragma once
 
+#include <string.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -37,6 +39,20 @@ class TripleMap {
     return entries_ != nullptr;
   }
 
+  /// In a forked child, which has nothing of what its parent entered: an empty table in memory that is lent to it, of
+  /// `lent_capacity` zeroed entries, until that is full.
+  void start_over(void* lent) {
+    // A larger one takes much address space.
+    if (!is_lent_ && (capacity_ > first_capacity || !system::children_have_nothing())) {
+      system::unreserve(entries_, capacity_ * sizeof(Entry));
+    }
+    entries_ = static_cast<Entry*>(lent);
+    capacity_ = lent_capacity;
+    count_ = 0;
+    is_lent_ = true;
+  }
+  static constexpr std::size_t lent_bytes() { return lent_capacity * sizeof(Entry); }
+
   /// The value, or `Value{}` if the key is not there.
   Value find(const ExclusiveGuard&, const Key& key) const {
     for (std::size_t slot = first_slot(key);; slot = next(slot)) {
@@ -67,6 +83,10 @@ class TripleMap {
         return;
       }
     }
+    if (is_lent_) {
+      memset(static_cast<void*>(entries_), 0, lent_bytes());
+      count_ = 0;
+    }
     if (count_ != 0) {
       system::discard(entries_, capacity_ * sizeof(Entry));
       count_ = 0;
@@ -87,10 +107,14 @@ class TripleMap {
 
   /// 16 KiB.
   static constexpr std::size_t first_capacity = 1024;
+  /// A child that lives for a millisecond meets some dozens of call sites.
+  static constexpr std::size_t lent_capacity = 128;
   /// Slots of four cache lines.
   static constexpr std::uint32_t neighbours = 16;
 
-  static Entry* allocate(std::size_t slots) { return static_cast<Entry*>(system::reserve(slots * sizeof(Entry))); }
+  static Entry* allocate(std::size_t slots) {
+    return static_cast<Entry*>(system::reserve_for_this_process(slots * sizeof(Entry)));
+  }
 
   void enter(const Entry& entry) {
     std::size_t slot = first_slot(entry.key);
@@ -114,7 +138,10 @@ class TripleMap {
         enter(before[slot]);
       }
     }
-    system::unreserve(before, slots * sizeof(Entry));
+    if (!is_lent_) {
+      system::unreserve(before, slots * sizeof(Entry));
+    }
+    is_lent_ = false;
     return true;
   }
 
@@ -134,6 +161,7 @@ class TripleMap {
   std::size_t capacity_ = 0;
   Entry* entries_ = nullptr;
   std::size_t count_ = 0;
+  bool is_lent_ = false;
 };
 
 }  // namespace fil

@@ -93,7 +93,8 @@ void CallStack::mark_steady_level(const Interpreter& python, Gil gil) {
 /// Makes room for four times as many levels; false if that is too many, or there is no memory for them.
 bool CallStack::grow() {
   const std::size_t larger = capacity_ == 0 ? first_depth : 4 * capacity_;
-  auto* memory = larger <= max_depth ? static_cast<std::byte*>(system::reserve(bytes_for(larger))) : nullptr;
+  auto* memory =
+      larger <= max_depth ? static_cast<std::byte*>(system::reserve_for_this_process(bytes_for(larger))) : nullptr;
   if (memory == nullptr) {
     return false;
   }
@@ -129,6 +130,16 @@ void CallStack::release() {
   forget();
 }
 
+void CallStack::forget_recent() {
+  // Before the first walk there are none, and their pages are untouched.
+  if (epoch_ == 0) {
+    return;
+  }
+  for (Recent& recent : recent_) {
+    recent.instruction = nullptr;
+  }
+}
+
 SiteId CallStack::enter(const ExclusiveGuard& guard, CallTree& tree, const Interpreter& python, SiteId caller,
                         const std::byte* frame, const std::byte* instruction) {
   if (python.is_transparent(frame)) {
@@ -146,12 +157,10 @@ SiteId CallStack::walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, con
                        const std::byte* leaf, std::uint64_t epoch) {
   if (epoch != epoch_) [[unlikely]] {
     pass(fil::Mark::stack_forgotten_as_code_died);
+    forget_recent();
     epoch_ = epoch;
     depth_ = 0;
     mark_count_ = 0;
-    for (Recent& recent : recent_) {
-      recent.instruction = nullptr;
-    }
   }
 
   if (capacity_ == 0 && !grow()) [[unlikely]] {

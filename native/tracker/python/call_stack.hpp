@@ -89,8 +89,9 @@ class CallStack {
   static constexpr std::size_t worth_a_canary_in_all = 2048;
   /// A canary that spares no more levels than this an event isn't worth it.
   static constexpr std::size_t shallow = 3;
-  /// Levels that a new stack has room for, in a few pages; it grows fourfold, and stays a power of two.
-  static constexpr std::size_t first_depth = 1U << 10;
+  /// Levels that a new stack has room for, in one page, as a forked child begins with a new one; it grows fourfold, and
+  /// stays a power of two.
+  static constexpr std::size_t first_depth = 1U << 6;
 
   /// A power of two; 12 KiB, a third of a first-level cache.
   static constexpr std::size_t recent_capacity = 512;
@@ -140,6 +141,7 @@ class CallStack {
            most_marks(levels) * sizeof(Mark);
   }
   bool grow();
+  void forget_recent();
   [[gnu::noinline]] SiteId walk(const ExclusiveGuard& guard, Gil gil, CallTree& tree, const Interpreter& python,
                                 const std::byte* leaf, std::uint64_t epoch);
   /// How a cached level and those outside it compare with the current stack.
