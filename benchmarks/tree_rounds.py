@@ -1,4 +1,5 @@
-"""A program that does one round of work for each line that it reads, and answers with its seconds.
+"""A program that does one round of work for each line that it reads, and answers with its seconds, and
+those of processors.
 
 `trees.py` starts it, plainly and under Fil.
 """
@@ -6,6 +7,7 @@
 import json
 import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -134,6 +136,12 @@ def events_in_one() -> float:
     return seconds
 
 
+def processor_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 ROUNDS: dict[str, Callable[[], float]] = {
     "fork": fork,
     "fork-and-wait": lambda: timed(fork_and_wait),
@@ -152,7 +160,9 @@ def main() -> None:
     if "large" in sys.argv[1:]:
         hold_a_gigabyte()
     for line in sys.stdin:
-        print(json.dumps(ROUNDS[line.strip()]()), flush=True)
+        before = processor_seconds()
+        seconds = ROUNDS[line.strip()]()
+        print(json.dumps([seconds, processor_seconds() - before]), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What it costs to follow the processes that a program starts: rounds in a plain and in a tracked one, in turns.
 
 `npm run bench:trees` starts it. Prints ratios of the least times, of the medians, and the median of
-ratios of neighbours, which a machine that is now fast and now slow changes least; and the added time of a start.
+ratios of neighbours, which a machine that is now fast and now slow changes least; the ratio of processor
+time, which other work on the machine changes least; and the added time of a start.
 """
 
 import argparse
@@ -44,13 +45,14 @@ class Program:
             text=True,
         )
 
-    def round(self, kind: str) -> float:
-        """Seconds that one took."""
+    def round(self, kind: str) -> tuple[float, float]:
+        """Seconds that one took, and processor seconds of it and its children."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(kind + "\n")
         self._process.stdin.flush()
-        return float(json.loads(self._process.stdout.readline()))
+        seconds, processor = json.loads(self._process.stdout.readline())
+        return float(seconds), float(processor)
 
     def end(self) -> None:
         """Waits for its end, and for its report."""
@@ -58,7 +60,7 @@ class Program:
 
 
 def measure(rounds: int | None, only: str) -> dict[str, dict[str, float]]:
-    """By kind of work: least and median seconds of both programs, and the median ratio of neighbours."""
+    """By kind of work: least and median seconds of both programs, and ratios of neighbours and of processor time."""
     results = {}
     for size, kinds in ROUNDS.items():
         chosen = {kind: rounds or number for kind, number in kinds.items() if only in kind}
@@ -71,15 +73,19 @@ def measure(rounds: int | None, only: str) -> dict[str, dict[str, float]]:
                 for program in (plain, tracked):
                     program.round(kind)
                 taken: tuple[list[float], list[float]] = ([], [])
+                used: tuple[list[float], list[float]] = ([], [])
                 for turn in range(number):
                     for which in (0, 1) if turn % 2 else (1, 0):
-                        taken[which].append((plain, tracked)[which].round(kind))
+                        seconds, processor = (plain, tracked)[which].round(kind)
+                        taken[which].append(seconds)
+                        used[which].append(processor)
                 results[kind] = {
                     "plainLeast": min(taken[0]),
                     "trackedLeast": min(taken[1]),
                     "plainMedian": statistics.median(taken[0]),
                     "trackedMedian": statistics.median(taken[1]),
                     "pairs": statistics.median(after / before for before, after in zip(*taken, strict=True)),
+                    "processor": sum(used[1]) / max(sum(used[0]), 1e-9),
                     "rounds": number,
                 }
             for program in (plain, tracked):
@@ -93,16 +99,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="kinds of work whose names contain it")
     options = parser.parse_args()
     results = measure(options.rounds, options.only)
-    print(f"{'':16} {'least':>8} {'median':>8} {'pairs':>8}   tracked to plain, of rounds that took turns")
+    print(f"{'':16} {'least':>8} {'median':>8} {'pairs':>8} {'processor':>10}   tracked to plain, in turns")
     for kind, of in results.items():
         ratios = [of[f"tracked{which}"] / of[f"plain{which}"] for which in ("Least", "Median")]
         added = [1000 * (of[f"tracked{which}"] - of[f"plain{which}"]) for which in ("Least", "Median")]
         starts = f"   {added[0]:+.1f} ms, median {added[1]:+.1f} ms" if kind.startswith("start") else ""
-        print(f"{kind:16} {ratios[0]:8.2f} {ratios[1]:8.2f} {of['pairs']:8.2f}{starts}")
+        print(f"{kind:16} {ratios[0]:8.2f} {ratios[1]:8.2f} {of['pairs']:8.2f} {of['processor']:10.2f}{starts}")
     if {"events-in-one", "events-in-four"} <= results.keys():
         one, four = (results[f"events-in-{number}"] for number in ("one", "four"))
         ratios = [four[f"tracked{which}"] / one[f"tracked{which}"] for which in ("Least", "Median")]
-        print(f"{'four to one':16} {ratios[0]:8.2f} {ratios[1]:8.2f} {'':8}   processor time of events, tracked")
+        print(f"{'four to one':16} {ratios[0]:8.2f} {ratios[1]:8.2f} {'':19}   processor time of events, tracked")
 
 
 if __name__ == "__main__":
