@@ -45,7 +45,7 @@ class CallTree {
     populated_strings_ = is_in_file ? 0 : view.most_string_bytes();
   }
   /// Memory for the tables of a forked child while they are small.
-  struct Lent {
+  struct alignas(64) Lent {
     std::byte known_codes[2048];
     std::byte aliases[2048];
     std::byte lines[2048];
