@@ -22,6 +22,18 @@ UNITS = {"any": 64 * 2**20, "forked": 100_000}
 """What blocks are multiples of, nearly: interpreters that start and end hold some MB, forked ones next to nothing."""
 
 
+has_forked = False
+"""Whether this process was forked and has executed nothing since."""
+
+
+def _note_fork() -> None:
+    global has_forked
+    has_forked = True
+
+
+os.register_at_fork(after_in_child=_note_fork)
+
+
 def hold(length: int) -> bytes:
     """A block that counts `length` bytes and its header's, of which none is touched. Nothing else is taken in here."""
     return bytes(length)
@@ -125,7 +137,9 @@ def by_multiprocessing(method: str) -> Callable[[Life, int], Callable[[], object
         import multiprocessing
 
         arguments = (str(life.directory), seed, life.depth + 1, life.kind)
-        process = multiprocessing.get_context(method).Process(target=live, args=arguments)
+        # A forked process takes its parent's fork server for its own, and fails (CPython's forkserver.py).
+        own_method = "spawn" if method == "forkserver" and has_forked else method
+        process = multiprocessing.get_context(own_method).Process(target=live, args=arguments)
         process.start()
 
         def wait() -> None:
