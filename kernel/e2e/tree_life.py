@@ -219,6 +219,9 @@ def live(directory: str, seed: int, depth: int, kind: str) -> None:
 def main() -> None:
     """The one that was asked for."""
     directory, seed, depth, kind = sys.argv[1:]
+    if kind == "forked":
+        # Now, and not in one of the children: modules are as much as the blocks, and are in no log.
+        import multiprocessing.popen_fork  # noqa: F401
     live(directory, int(seed), int(depth), kind)
 
 
