@@ -44,7 +44,7 @@ describe('how sure a difference of two figures is', () => {
 
   it('less sure than either of two estimates', () => {
     const { lowBytes, highBytes } = excessInterval(estimated(100e6), estimated(40e6));
-    expect(highBytes - 60e6).toBeCloseTo(2.2 * Math.sqrt(65_536 * 140e6), -3);
+    expect(highBytes - 60e6).toBeCloseTo(2.6 * Math.sqrt(65_536 * 140e6), -3);
     expect(60e6 - lowBytes).toBeCloseTo(highBytes - 60e6, 3);
     expect(excessInWords(estimated(100e6), estimated(40e6))).toBe('57.2 MiB (± 11 %)');
   });
@@ -55,7 +55,7 @@ describe('how sure a difference of two figures is', () => {
   });
 
   it('no less than nothing, also where both are the same', () => {
-    expect(excessInWords(estimated(100e6), estimated(100e6))).toMatch(/^0 B \(between 0 B and 7\.\d MiB\)$/);
+    expect(excessInWords(estimated(100e6), estimated(100e6))).toMatch(/^0 B \(between 0 B and 9\.\d MiB\)$/);
   });
 
   it('covers the truth of what was freed after a peak, whatever share of the samples is in both', () => {
