@@ -46,7 +46,7 @@ describe('how sure a difference of two figures is', () => {
     const { lowBytes, highBytes } = excessInterval(estimated(100e6), estimated(40e6));
     expect(highBytes - 60e6).toBeCloseTo(2.6 * Math.sqrt(65_536 * 140e6), -3);
     expect(60e6 - lowBytes).toBeCloseTo(highBytes - 60e6, 3);
-    expect(excessInWords(estimated(100e6), estimated(40e6))).toBe('57.2 MiB (± 11 %)');
+    expect(excessInWords(estimated(100e6), estimated(40e6))).toBe('57.2 MiB (± 13 %)');
   });
 
   it('as sure as the estimate of the two where the other was counted', () => {
