@@ -101,6 +101,7 @@ class Kernel:
     def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
         self.manager = manager
         self.client = client
+        self._replies: dict[str, dict[str, Any]] = {}
 
     @property
     def proxy(self) -> psutil.Process:
@@ -173,11 +174,12 @@ class Kernel:
         return results
 
     def reply(self, request: str, *, timeout: float = TIMEOUT) -> dict[str, Any]:
+        """Its content. Those to other requests can come first, and are kept for who asks for them."""
         deadline = time.monotonic() + timeout
-        while True:
+        while request not in self._replies:
             message = self.client.get_shell_msg(timeout=max(0.0, deadline - time.monotonic()))
-            if message["parent_header"].get("msg_id") == request:
-                return message["content"]
+            self._replies[message["parent_header"].get("msg_id")] = message["content"]
+        return self._replies.pop(request)
 
     def last_words(self, code: str, *, during: Callable[[], None] | None = None) -> Result:
         """Runs a cell in which the kernel dies; what was published until the end."""
