@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -347,14 +348,17 @@ def start(kernel: Kernel, code: str, cell_id: str, subshell: str | None = None) 
     return message["header"]["msg_id"]
 
 
-def beside_a_cell(kernel: Kernel, subshell: str) -> dict[str, Result]:
+def beside_a_cell(kernel: Kernel, subshell: str, begun: Path) -> dict[str, Result]:
     """Cells in a subshell, one of which fails, while one runs in the main shell; all of them by their ids."""
-    setup = "import threading\ngo, stop = threading.Event(), threading.Event()\nmine = bytearray(30_000_000)\n"
-    requests = {
-        start(kernel, f"{setup}go.set()\nstop.wait({TIMEOUT})\nprint('main')\n'of main'", "main"): "main",
-        start(
-            kernel, "import time\nwhile 'go' not in globals(): time.sleep(0.01)\ngo.wait()", "waits", subshell
-        ): "waits",
+    setup = "import pathlib, threading\nstop = threading.Event()\nmine = bytearray(30_000_000)\n"
+    setup += f"pathlib.Path({str(begun)!r}).touch()\n"
+    requests = {start(kernel, f"{setup}stop.wait({TIMEOUT})\nprint('main')\n'of main'", "main"): "main"}
+    # Whichever comes first is the one that is sampled, and has the first number.
+    deadline = time.monotonic() + TIMEOUT
+    while not begun.exists():
+        assert time.monotonic() < deadline, "the cell did not begin"
+        time.sleep(0.01)
+    requests |= {
         start(kernel, "beside = bytearray(5_000_000)\nprint('beside')\n1 / 0", "fails", subshell): "fails",
         start(kernel, "import asyncio\nawait asyncio.sleep(0.01)\n'of beside'", "result", subshell): "result",
         start(kernel, "stop.set()", "last", subshell): "last",
@@ -376,12 +380,16 @@ def answers(results: dict[str, Result]) -> dict[str, tuple[Any, ...]]:
     }
 
 
-def test_cells_in_a_subshell_beside_a_sampled_one_answer_as_without_and_have_no_figures(own_kernel: Kernel) -> None:
+def test_cells_in_a_subshell_beside_a_sampled_one_answer_as_without_and_have_no_figures(
+    own_kernel: Kernel, tmp_path: Path
+) -> None:
     tell(own_kernel, "comm_open")
     subshell = control(own_kernel, "create_subshell_request")["subshell_id"]
-    results = beside_a_cell(own_kernel, subshell)
+    results = beside_a_cell(own_kernel, subshell, tmp_path / "ours")
     with started("python3") as plain:
-        expected = answers(beside_a_cell(plain, control(plain, "create_subshell_request")["subshell_id"]))
+        expected = answers(
+            beside_a_cell(plain, control(plain, "create_subshell_request")["subshell_id"], tmp_path / "plain")
+        )
     assert answers(results) == expected
     assert (expected["main"][3:], expected["fails"][2:4]) == (
         ("main\n", "'of main'"),
