@@ -68,6 +68,12 @@ class _Cell:
         self._begin: Callable[[], Profile | SampledProfile | None] | None = begin
         self._thread = threading.get_ident()
 
+    def is_of(self, info: ExecutionInfo) -> bool:
+        """Whether it is about this cell, rather than one that this one runs."""
+        # IPython makes another for a cell that is interrupted in IPython's own code rather than its own.
+        is_equal = (info.raw_cell, info.cell_id) == (self.info.raw_cell, self.info.cell_id)
+        return info is self.info or (is_equal and not is_inside_cell())
+
     def visit(self, tree: ast.AST) -> ast.AST:
         """Begins tracking: called as the last AST transformer, when the cell has been compiled and is about to run."""
         # Not for the cell of a subshell beside it, and once: magics in the cell transform code too.
@@ -151,6 +157,8 @@ class CellEvents:
         return self._shell.execution_count - 1 if info.store_history else None
 
     def _hang_in(self, cell: _Cell) -> None:
+        # An interrupt at the wrong moment kept the end of the one before from being told.
+        self._after_cell(None)
         self._state.cell = cell
         self._shell.ast_transformers.append(cell)
 
@@ -169,15 +177,14 @@ class CellEvents:
 
     def _after_cell(self, result: ExecutionResult | None) -> None:
         cell = self._state.cell
-        if cell is None or (result is not None and result.info is not cell.info):
+        if cell is None or (result is not None and not cell.is_of(result.info)):
             return
         self._state.cell = None
         self._shell.ast_transformers.remove(cell)
         if isinstance(cell.profile, SampledProfile):
             cell.profile.end(_outcome(result))
         elif cell.profile is not None and cell.request is not None:
-            error = None if result is None else result.error_before_exec or result.error_in_exec
-            memory_error = contains_memory_error(error)
+            memory_error = contains_memory_error(None if result is None else _error(result))
             self._profiler.end(cell.profile, cell.request, _outcome(result), cell.number, memory_error=memory_error)
 
 
@@ -187,8 +194,13 @@ def _refuse(problem: str) -> Never:
     raise InputRejected(problem)
 
 
+def _error(result: ExecutionResult) -> BaseException | None:
+    return result.error_in_exec if result.error_before_exec is None else result.error_before_exec
+
+
 def _outcome(result: ExecutionResult | None) -> Outcome:
-    # No result: the coroutine of a cell with `await` was cancelled, which is how ipykernel interrupts it.
-    if result is None or isinstance(result.error_in_exec, (KeyboardInterrupt, asyncio.CancelledError)):
+    # No result: the coroutine of a cell with `await` was cancelled, which is how ipykernel interrupts it. An interrupt
+    # between two statements counts as an error before the code, though some of it has run.
+    if result is None or isinstance(_error(result), (KeyboardInterrupt, asyncio.CancelledError)):
         return "interrupted"
     return "completed" if result.success else "error"

@@ -21,6 +21,20 @@ arrived
 """
 
 
+# What IPython calls between the statements of a cell, and after the last: interrupted once, it is as it was.
+INTERRUPTED = """
+def interrupt_at(owner, name):
+    def interrupted(*_args):
+        delattr(owner, name)
+        raise KeyboardInterrupt
+    setattr(owner, name, interrupted)
+"""
+INTERRUPTS = [
+    pytest.param("interrupt_at(get_ipython().compile, 'extra_flags')", id="between statements"),
+    pytest.param("interrupt_at(get_ipython().history_manager, 'store_output')", id="after the last statement"),
+]
+
+
 def interrupt_soon(kernel):
     def interrupt():
         time.sleep(0.1)
@@ -55,6 +69,16 @@ def test_an_interrupted_profiled_cell_shows_what_it_reached(kernel):
     assert result.reply["ename"] == "KeyboardInterrupt"
     assert result.report.data["outcome"] == {"kind": "interrupted"}
     assert result.report.peak >= 8_000_000
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTS)
+def test_an_interrupt_in_ipythons_own_code_ends_the_profile(kernel, interrupt):
+    kernel.run(INTERRUPTED)
+    result = kernel.run(f"%%filprofile\nkept = bytearray(8_000_000)\n{interrupt}\nran = 1")
+    assert result.reply["ename"] == "KeyboardInterrupt"
+    assert result.report.data["outcome"] == {"kind": "interrupted"}
+    assert result.report.peak >= 8_000_000
+    assert kernel.run("%%filprofile\nkept = bytearray(9_000_000)").report.peak >= 9_000_000
 
 
 def test_an_interrupted_profiled_await_shows_what_it_reached(kernel):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from harness import TIMEOUT, Kernel, Report, Result, started
 from jupyter_client.blocking.client import BlockingKernelClient
+from test_interrupts import INTERRUPTED, INTERRUPTS
 
 SAMPLED_CELLS = "filprofiler.sampled-cells"
 ALLOCATE = "data = [bytearray(1_000_000) for _ in range(40)]"
@@ -161,6 +162,15 @@ def test_errors_results_and_await_are_those_of_the_cell(sampling: Kernel) -> Non
 def test_an_interrupt_ends_the_cell_and_is_told(sampling: Kernel) -> None:
     code = f"import time\n{ALLOCATE}\nprint('runs', flush=True)\ntime.sleep(60)"
     result = run(sampling, code, during=lambda: sampling.proxy.send_signal(signal.SIGINT))
+    assert result.reply["ename"] == "KeyboardInterrupt"
+    assert report_of(sampling, result).data["outcome"] == {"kind": "interrupted"}
+    assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
+
+
+@pytest.mark.parametrize("interrupt", INTERRUPTS)
+def test_an_interrupt_in_ipythons_own_code_is_told(sampling: Kernel, interrupt: str) -> None:
+    sampling.run(INTERRUPTED)
+    result = run(sampling, f"{ALLOCATE}\n{interrupt}\nran = 1")
     assert result.reply["ename"] == "KeyboardInterrupt"
     assert report_of(sampling, result).data["outcome"] == {"kind": "interrupted"}
     assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
