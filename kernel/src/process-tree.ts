@@ -6,10 +6,9 @@ import { randomBytes } from 'node:crypto';
 import { rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Processes, TrackedProcess } from '../../schema/processes.js';
 import type { Addon, Snapshot, TreeMember } from './addon.js';
 import { inheritedCopies, isGone, untrackedBelow } from './process-table.js';
-import { type ProcessPart, processName } from './report/processes.js';
+import { describeTree, type SeenMember, SMALL_BYTES, type TreeSnapshot } from './tree-report.js';
 import { type SmallProcess, YoungProcesses } from './young-processes.js';
 
 /** A directory in memory, as its files change with every event; the others are for systems without it. */
@@ -25,11 +24,8 @@ const POLL_MS = 50;
 const IDLE_POLL_MS = 1000;
 /** Reading who descends from whom, and how many pages are private, costs more. */
 const SURVEY_MS = 500;
-/** What held less than this at its peak and nothing at the joint one is only counted. */
-const SMALL_BYTES = 2 ** 20;
 /** A segment appears a moment after its number is given out. */
 const APPEARS_WITHIN_MS = 2000;
-const MOST_LISTED = 500;
 
 /** A member as it is known here. */
 interface Known {
@@ -70,12 +66,6 @@ export interface TreeSettings {
   readonly children: boolean;
   /** Whether the joint peak is exact to the byte, and not within 128 KiB a process. */
   readonly exact: boolean;
-}
-
-/** What a report needs of the tree. */
-export interface TreeSnapshot {
-  readonly parts: readonly ProcessPart[];
-  readonly processes: Processes;
 }
 
 type AddonTree = InstanceType<Addon['ProcessTree']>;
@@ -259,121 +249,23 @@ export class ProcessTree {
     this.poll();
     this.#session = top.session;
     const joint = this.#tree.joint();
-    const parts: ProcessPart[] = [];
-    const smallOnes = [
-      ...this.#small.filter(({ session }) => session === top.session),
-      ...this.#young.small(top.session),
-    ];
-    const small = {
-      count: smallOnes.length,
-      peakBytes: smallOnes.reduce((most, { peakBytes }) => Math.max(most, peakBytes), 0),
-    };
-    const lives: Life[] = [...smallOnes];
-    const tracked: TrackedProcess[] = [];
-    const began = top.beganAtSeconds;
+    const members: SeenMember[] = [];
     for (const [number, known] of this.#known) {
       this.#refresh(known);
-      const { info } = known;
-      if (info.session !== top.session) {
-        continue;
+      const { handle, info, copiedBytes } = known;
+      if (info.session === top.session) {
+        const kept = known.kept?.jointPeakBytes === joint.peakBytes ? known.kept.snapshot : null;
+        members.push({ number, info, snapshot: handle === null ? kept : this.#tree.snapshot(handle), copiedBytes });
       }
-      lives.push(info);
-      const kept = known.kept?.jointPeakBytes === joint.peakBytes ? known.kept.snapshot : null;
-      const snapshot = known.handle === null ? kept : this.#tree.snapshot(known.handle);
-      const jointBytes = snapshot === null ? 0 : sum(snapshot.jointSiteBytes);
-      const command = info.command
-        .toString('utf8')
-        .split('\0')
-        .filter((word) => word !== '');
-      const name = processName(command, info.isForked);
-      if (snapshot !== null && jointBytes > 0) {
-        parts.push({
-          pid: info.pid,
-          name,
-          command: command.join(' '),
-          snapshot: isOver(snapshot, info),
-          siteBytes: snapshot.jointSiteBytes,
-        });
-      } else if (info.peakBytes < SMALL_BYTES) {
-        small.count += 1;
-        small.peakBytes = Math.max(small.peakBytes, info.peakBytes);
-        continue;
-      }
-      tracked.push({
-        pid: info.pid,
-        parentPid: info.parentPid,
-        name,
-        command: command.join(' '),
-        origin: info.isForked ? 'forked' : 'executed',
-        hasStacks: info.hasStacks,
-        peakBytes: Math.max(0, info.peakBytes),
-        jointBytes,
-        copiedBytes: known.copiedBytes,
-        beganSeconds: Math.max(0, info.joinedAtSeconds - began),
-        endedSeconds: info.leftAtSeconds === null ? null : Math.max(0, info.leftAtSeconds - began),
-        timeline: [...(timelines.get(number) ?? [])],
-      });
     }
-    const members = new Set([...this.#known.values()].map(({ info }) => info.pid));
-    for (const { pid, parentPid, command, peakBytes, copiedBytes, ...life } of this.#young.quiet(
-      top.session,
-      members,
-    )) {
-      lives.push(life);
-      tracked.push({
-        pid,
-        parentPid,
-        name: processName(command, true),
-        command: command.join(' '),
-        origin: 'forked',
-        hasStacks: true,
-        peakBytes,
-        jointBytes: 0,
-        copiedBytes,
-        beganSeconds: Math.max(0, life.joinedAtSeconds - began),
-        endedSeconds: life.leftAtSeconds === null ? null : Math.max(0, life.leftAtSeconds - began),
-        timeline: [],
-      });
-    }
-    const untracked = [...this.#untracked].map(([pid, { command, highWaterBytes }]) => ({
-      pid,
-      command,
-      highWaterBytes,
-    }));
-    if (tracked.length === 0 && untracked.length === 0 && joint.refusedMembers === 0) {
-      return null;
-    }
-    tracked.sort((a, b) => b.jointBytes - a.jointBytes || b.peakBytes - a.peakBytes);
-    const isJoint = parts.length > 0;
-    const topBytes = isJoint ? top.jointSiteBytes : top.peakSiteBytes;
-    const topName = processName(topCommand, false);
-    parts.unshift({ pid: top.pid, name: topName, command: topCommand.join(' '), snapshot: top, siteBytes: topBytes });
-    return {
-      parts: isJoint ? parts : [],
-      processes: {
-        tracked: [
-          {
-            pid: top.pid,
-            parentPid: null,
-            name: topName,
-            command: topCommand.join(' '),
-            origin: 'top',
-            hasStacks: true,
-            peakBytes: Math.max(0, top.peakBytes),
-            jointBytes: sum(topBytes),
-            copiedBytes: null,
-            beganSeconds: 0,
-            endedSeconds: null,
-            timeline: [...(timelines.get(0) ?? [])],
-          },
-          ...tracked.slice(0, MOST_LISTED),
-        ],
-        small,
-        untracked,
-        refused: joint.refusedMembers,
-        boundBytes: lives.length === 0 ? 0 : 2 * joint.creditBytes * mostAtOnce(lives),
-      },
-    };
+    const small = [...this.#small.filter(({ session }) => session === top.session), ...this.#young.small(top.session)];
+    const quiet = this.#young.quiet(top.session, this.#pids());
+    const untracked = [...this.#untracked].map(([pid, program]) => ({ pid, ...program }));
+    return describeTree(
+      { snapshot: top, command: topCommand },
+      { members, quiet, small, untracked, refused: joint.refusedMembers, creditBytes: joint.creditBytes },
+      timelines,
+    );
   }
 
   /** Ends it: processes that live on go on uncounted, and nothing is left. Never throws. */
@@ -466,12 +358,16 @@ export class ProcessTree {
     }
   }
 
+  /** Of those with a segment. */
+  #pids(): ReadonlySet<number> {
+    return new Set([...this.#known.values()].map(({ info }) => info.pid));
+  }
+
   #survey(): void {
     if (this.#topPid === null) {
       return;
     }
-    const members = new Set([...this.#known.values()].map(({ info }) => info.pid));
-    for (const found of untrackedBelow(this.#topPid, members, this.directory)) {
+    for (const found of untrackedBelow(this.#topPid, this.#pids(), this.directory)) {
       const before = this.#untracked.get(found.pid)?.highWaterBytes ?? 0;
       this.#untracked.set(found.pid, {
         command: found.command,
@@ -485,35 +381,4 @@ export class ProcessTree {
       }
     }
   }
-}
-
-/** Of a process that has ended nothing is kept. */
-function isOver(snapshot: Snapshot, { leftAtSeconds }: TreeMember): Snapshot {
-  return leftAtSeconds === null
-    ? snapshot
-    : { ...snapshot, currentSiteBytes: new Float64Array(snapshot.currentSiteBytes.length) };
-}
-
-/** When a process was there. */
-type Life = Pick<TreeMember, 'joinedAtSeconds' | 'leftAtSeconds'>;
-
-/** How many processes lived at the same time, with the one at the top. */
-function mostAtOnce(lives: readonly Life[]): number {
-  const moments = lives.flatMap(({ joinedAtSeconds, leftAtSeconds }) => [
-    { seconds: joinedAtSeconds, change: 1 },
-    ...(leftAtSeconds === null ? [] : [{ seconds: leftAtSeconds, change: -1 }]),
-  ]);
-  // Who comes at the moment at which another goes was there with it.
-  moments.sort((a, b) => a.seconds - b.seconds || b.change - a.change);
-  let now = 1;
-  let most = 1;
-  for (const { change } of moments) {
-    now += change;
-    most = Math.max(most, now);
-  }
-  return most;
-}
-
-function sum(column: Float64Array): number {
-  return column.reduce((total, bytes) => total + bytes, 0);
 }

@@ -56,6 +56,14 @@ def run(command: Sequence[str | bytes], cwd: Path, stdin: bytes = b"", **environ
     return Run(done.returncode, done.stdout, stderr, said)
 
 
+def write(directory: Path, name: str, text: str) -> Path:
+    """A file of a program."""
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
 def plain(arguments: Sequence[str | bytes], cwd: Path, **options: Any) -> Run:
     """`python ARGUMENTS...`."""
     return run([sys.executable, *arguments], cwd, **options)

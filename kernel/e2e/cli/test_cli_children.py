@@ -5,51 +5,13 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from programs import FIL, only_report, plain, profiled, report_in
+from process_reports import bytes_in, process_frames, processes
+from programs import FIL, only_report, plain, profiled, report_in, write
 
 MB = 1_000_000
 TREES = Path("/dev/shm")
-
-
-def write(directory: Path, name: str, text: str) -> Path:
-    path = directory / name
-    path.write_text(text)
-    return path
-
-
-def processes(report: dict[str, Any]) -> list[dict[str, Any]]:
-    tracked: list[dict[str, Any]] = report["processes"]["tracked"]
-    return tracked
-
-
-def bytes_in(report: dict[str, Any], function: str) -> int:
-    frames, tree = report["frames"], report["tree"]
-    return sum(
-        held
-        for frame, held in zip(tree["frame"], tree["selfBytes"], strict=True)
-        if frames["function"][frame] == function
-    )
-
-
-def shared_bytes(report: dict[str, Any]) -> int:
-    frames, tree = report["frames"], report["tree"]
-    return sum(
-        held
-        for frame, held in zip(tree["frame"], tree["selfBytes"], strict=True)
-        if frames["kind"][frame] == "shared-memory"
-    )
-
-
-def process_frames(report: dict[str, Any]) -> dict[str, int]:
-    frames, tree = report["frames"], report["tree"]
-    return {
-        frames["function"][frame]: total
-        for frame, total in zip(tree["frame"], tree["totalBytes"], strict=True)
-        if frames["kind"][frame] == "process"
-    }
 
 
 HELD = """
@@ -345,113 +307,6 @@ def test_a_program_that_cannot_be_tracked_is_listed_with_its_high_water_mark(tmp
     assert untracked["highWaterBytes"] >= 20 * MB
 
 
-SHARED_AFTER_A_PEAK = """
-import multiprocessing as mp, time
-from multiprocessing import shared_memory
-
-def hold(barrier, size):
-    held = bytearray(size)
-    barrier.wait()
-    time.sleep(0.2)
-
-def look(barrier, name):
-    memory = shared_memory.SharedMemory(name=name)
-    barrier.wait()
-    time.sleep(0.2)
-    memory.close()
-
-def together(target, argument):
-    barrier = mp.Barrier(3)
-    processes = [mp.Process(target=target, args=(barrier, argument)) for _ in range(3)]
-    for process in processes: process.start()
-    for process in processes: process.join()
-
-if __name__ == "__main__":
-    mp.set_start_method("{method}")
-    together(hold, 30_000_000)
-    memory = shared_memory.SharedMemory(create=True, size=60_000_000)
-    together(look, memory.name)
-    memory.close()
-    memory.unlink()
-"""
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_shared_memory_that_several_map_makes_no_peak_by_being_mapped(tmp_path: Path, method: str) -> None:
-    write(tmp_path, "parent.py", SHARED_AFTER_A_PEAK.replace("{method}", method))
-    assert profiled(["parent.py"], tmp_path).status == 0
-    report = only_report(tmp_path)
-    # Counted by each that maps it, it would be 240 MB, and more than what the first three held.
-    assert bytes_in(report, "hold") == pytest.approx(90 * MB, rel=0.01)
-    assert shared_bytes(report) < 1 * MB
-    assert max(report["timeline"]["bytes"]) <= report["peakBytes"] + 1 * MB
-    rows = [process["timeline"] for process in processes(report)]
-    moments = [sum(held) for held in zip(*(row for row in rows if row), strict=True)]
-    assert max(moments) <= report["peakBytes"] + 1 * MB
-
-
-def test_shared_memory_of_a_child_that_was_killed_is_the_others(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        "parent.py",
-        """
-import multiprocessing as mp, os, signal, time
-from multiprocessing import resource_tracker, shared_memory
-
-def make(names):
-    memory = shared_memory.SharedMemory(create=True, size=40_000_000)
-    names.put(memory.name)
-    time.sleep(60)
-
-if __name__ == "__main__":
-    # One for both: that of a process removes with its end what it has made.
-    resource_tracker.ensure_running()
-    names = mp.get_context("fork").SimpleQueue()
-    maker = mp.get_context("fork").Process(target=make, args=(names,))
-    maker.start()
-    memory = shared_memory.SharedMemory(name=names.get())
-    os.kill(maker.pid, signal.SIGKILL)
-    maker.join()
-    time.sleep(0.5)
-    held = bytearray(50_000_000)
-    memory.close()
-    memory.unlink()
-    del held
-    later = bytearray(80_000_000)
-""",
-    )
-    assert profiled(["--exact-tree", "parent.py"], tmp_path).status == 0
-    report = only_report(tmp_path)
-    assert report["peakBytes"] == pytest.approx(90 * MB, rel=0.1)
-    assert shared_bytes(report) == 40 * MB
-
-
-def test_shared_memory_of_the_same_name_is_not_the_same(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        "parent.py",
-        """
-import mmap, multiprocessing as mp, os, time
-
-def hold(barrier):
-    descriptor = os.memfd_create("data")
-    os.ftruncate(descriptor, 20 << 20)
-    memory = mmap.mmap(descriptor, 20 << 20)
-    barrier.wait()
-    time.sleep(0.2)
-
-if __name__ == "__main__":
-    context = mp.get_context("fork")
-    barrier = context.Barrier(3)
-    processes = [context.Process(target=hold, args=(barrier,)) for _ in range(3)]
-    for process in processes: process.start()
-    for process in processes: process.join()
-""",
-    )
-    assert profiled(["parent.py"], tmp_path).status == 0
-    assert shared_bytes(only_report(tmp_path)) == pytest.approx(60 << 20, rel=0.01)
-
-
 def test_processes_of_an_earlier_session_take_nothing_from_the_next(tmp_path: Path) -> None:
     write(
         tmp_path,
@@ -514,85 +369,6 @@ os.waitpid(pid, 0)
     assert report["peakBytes"] < 70 * MB
     (child,) = [process for process in processes(report) if process["origin"] == "forked"]
     assert 49 * MB <= child["copiedBytes"] <= 62 * MB
-
-
-def test_what_a_child_has_allocated_before_it_has_a_segment_is_in_its_figures(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        "parent.py",
-        """
-import os
-def early():
-    held = []
-    for _ in range(100): held.append(bytes(900))
-    return held
-def late(): return bytearray(30_000_000)
-pid = os.fork()
-if pid == 0:
-    first = early(); second = late()
-    os._exit(0)
-os.waitpid(pid, 0)
-""",
-    )
-    profiled(["parent.py"], tmp_path)
-    report = only_report(tmp_path)
-    assert 100 * 933 <= bytes_in(report, "early") <= 100 * 933 + 2000
-    assert 30 * MB <= bytes_in(report, "late") < 30.1 * MB
-    (child,) = [process for process in processes(report) if process["origin"] == "forked"]
-    assert child["jointBytes"] in process_frames(report).values()
-
-
-def test_short_children_are_counted_and_widen_the_bound_by_as_many_as_lived_at_once(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        "parent.py",
-        """
-import os, signal, time
-def child(work):
-    pid = os.fork()
-    if pid == 0:
-        work(); os._exit(0)
-    return pid
-held = bytearray(30_000_000)
-for _ in range(150): os.waitpid(child(lambda: None), 0)
-waiting = [child(lambda: time.sleep(60)) for _ in range(2)]
-large = child(lambda: (bytearray(20_000_000), time.sleep(0.3)))
-os.waitpid(large, 0)
-for pid in waiting: os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
-""",
-    )
-    profiled(["parent.py"], tmp_path)
-    told = only_report(tmp_path)["processes"]
-    assert told["small"]["count"] == 152
-    assert told["small"]["peakBytes"] <= 2 * 65536
-    assert len(told["tracked"]) == 2
-    assert 2 * 65536 * 4 <= told["boundBytes"] <= 2 * 65536 * 30
-
-
-def test_a_child_that_changes_its_parents_pages_and_allocates_nothing_is_listed(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        "parent.py",
-        """
-import ctypes, os, time
-inherited = ctypes.create_string_buffer(60_000_000)
-ctypes.memset(inherited, 1, 60_000_000)
-pid = os.fork()
-if pid == 0:
-    ctypes.memset(inherited, 2, 50_000_000); time.sleep(2)
-    os._exit(0)
-child = os.fork()
-if child == 0:
-    kept = bytearray(10_000_000); time.sleep(1.5); os._exit(0)
-os.waitpid(child, 0)
-os.waitpid(pid, 0)
-""",
-    )
-    profiled(["parent.py"], tmp_path)
-    (quiet,) = [process for process in processes(only_report(tmp_path)) if process["jointBytes"] == 0]
-    assert quiet["name"] == "parent.py (forked)"
-    assert 49 * MB <= quiet["copiedBytes"] <= 62 * MB
-    assert quiet["peakBytes"] <= 2 * 65536
 
 
 RANDOM = """

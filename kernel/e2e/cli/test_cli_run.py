@@ -2,10 +2,9 @@
 
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
-from programs import FIL, bytes_of_lines, only_report, plain, profiled, report_directories, run
+from programs import FIL, bytes_of_lines, only_report, plain, profiled, report_directories, run, write
 
 MEGABYTES = 30
 HOLD = f"held = bytearray({MEGABYTES} * 2**20)\n"
@@ -16,13 +15,6 @@ print(sys.orig_argv, sys.flags, sorted(name for name in sys.modules), sys.warnop
 print(sorted(os.environ.items()), len(os.listdir("/proc/self/fd")))
 print(sys.gettrace(), sys.getprofile(), sys.meta_path, sys.path_hooks)
 """
-
-
-def write(directory: Path, name: str, text: str) -> Path:
-    path = directory / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 def test_a_script_is_profiled_and_the_line_that_held_most_is_named(tmp_path):

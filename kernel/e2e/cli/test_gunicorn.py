@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from process_reports import bytes_in
 
 SECONDS = 60
 MB = 1_000_000
@@ -102,15 +103,6 @@ def peaks(report: dict[str, Any]) -> dict[int, int]:
     return {process["pid"]: process["peakBytes"] for process in report["processes"]["tracked"]}
 
 
-def held_by(report: dict[str, Any], function: str) -> int:
-    frames, tree = report["frames"], report["tree"]
-    return sum(
-        held
-        for frame, held in zip(tree["frame"], tree["selfBytes"], strict=True)
-        if frames["function"][frame] == function
-    )
-
-
 def test_each_worker_is_in_the_report_also_after_a_reload(tmp_path: Path, servers: list[Server]) -> None:
     server = Server(tmp_path)
     servers.append(server)
@@ -122,7 +114,7 @@ def test_each_worker_is_in_the_report_also_after_a_reload(tmp_path: Path, server
     report = server.report()
     own = peaks(report)
     assert {pid for pid in both | first if own.get(pid, 0) >= 10 * MB} == both | first
-    assert held_by(report, "serve") >= 20 * MB
+    assert bytes_in(report, "serve") >= 20 * MB
 
 
 def test_workers_that_are_replaced_after_some_requests_are_in_the_report(tmp_path: Path, servers: list[Server]) -> None:
