@@ -14,7 +14,7 @@
  */
 import { at } from './columns.js';
 import type { Report } from './report.js';
-import { formatBytes } from './units.js';
+import { formatBytes, formatDelta } from './units.js';
 import { say } from './words.js';
 
 /** Bytes between which the true figure lies, in 95 of 100 cases. */
@@ -74,20 +74,26 @@ export function intervalInWords(bytes: number, sampledBytes: number, sampling: S
   return rangeInWords(bytes, intervalOf(bytes, sampledBytes, sampling));
 }
 
-function rangeInWords(bytes: number, { lowBytes, highBytes }: Interval): string {
+function rangeInWords(bytes: number, { lowBytes, highBytes }: Interval, inWords = formatBytes): string {
   const reach = Math.max(highBytes - bytes, bytes - lowBytes);
-  return reach < bytes / 2
-    ? `± ${((100 * reach) / bytes).toPrecision(2)} %`
-    : say('between %1 and %2', formatBytes(lowBytes), formatBytes(highBytes));
+  const size = Math.abs(bytes);
+  return reach < size / 2
+    ? `± ${((100 * reach) / size).toPrecision(2)} %`
+    : say('between %1 and %2', inWords(lowBytes), inWords(highBytes));
 }
 
 /** `38.1 MiB (± 2.1 %)`; `38.1 MiB` in a report that is exact. */
 export function amountInWords(bytes: number, sampledBytes: number, sampling: Sampling | undefined): string {
-  return withInterval(bytes, intervalInWords(bytes, sampledBytes, sampling));
+  return withInterval(formatBytes(bytes), intervalInWords(bytes, sampledBytes, sampling));
 }
 
-function withInterval(bytes: number, interval: string): string {
-  return interval === '' ? formatBytes(bytes) : `${formatBytes(bytes)} (${interval})`;
+function withInterval(amount: string, interval: string): string {
+  return interval === '' ? amount : `${amount} (${interval})`;
+}
+
+/** A figure where there is no room for its interval: `≈ 38.1 MiB` in a sampled report. */
+export function inShort(amount: string, ...of: readonly (Sampling | undefined)[]): string {
+  return of.every((sampling) => sampling === undefined) ? amount : `≈ ${amount}`;
 }
 
 /** A figure of a report, which may be sampled. */
@@ -99,29 +105,60 @@ export interface Estimate {
 }
 
 /**
- * Bytes between which lies by how much one figure is above another. It is made of the intervals of both by the method of variance estimates
- * recovery (Zou and Donner, "Construction of confidence limits about effect measures", Statistics in Medicine 27, 2008), as if they were
- * independent: where both are of the same samples it is too wide rather than too narrow.
- *
- * @param larger not below the other.
+ * Bytes between which lies by how much one figure is above another, or, below 0, under it. It is made of the intervals of both by the method
+ * of variance estimates recovery (Zou and Donner, "Construction of confidence limits about effect measures", Statistics in Medicine 27,
+ * 2008), as if they were independent, as those of two runs are: where both are of the same samples it is too wide rather than too narrow.
  */
-export function excessInterval(larger: Estimate, smaller: Estimate): Interval {
-  const bytes = larger.bytes - smaller.bytes;
-  const [above, below] = [rangeOf(larger), rangeOf(smaller)];
+export function differenceInterval(one: Estimate, other: Estimate): Interval {
+  const bytes = one.bytes - other.bytes;
+  const [ofOne, ofOther] = [intervalOfEstimate(one), intervalOfEstimate(other)];
   return {
-    lowBytes: Math.max(0, bytes - Math.hypot(larger.bytes - above.lowBytes, below.highBytes - smaller.bytes)),
-    highBytes: bytes + Math.hypot(above.highBytes - larger.bytes, smaller.bytes - below.lowBytes),
+    lowBytes: bytes - Math.hypot(one.bytes - ofOne.lowBytes, ofOther.highBytes - other.bytes),
+    highBytes: bytes + Math.hypot(ofOne.highBytes - one.bytes, other.bytes - ofOther.lowBytes),
   };
 }
 
-/** By how much one figure is above another, as {@link amountInWords}. */
-export function excessInWords(larger: Estimate, smaller: Estimate): string {
-  const bytes = larger.bytes - smaller.bytes;
-  const isExact = larger.sampling === undefined && smaller.sampling === undefined;
-  return withInterval(bytes, isExact ? '' : rangeInWords(bytes, excessInterval(larger, smaller)));
+/** By how much a figure differs from an earlier one: `+38.1 MiB (± 2.1 %)`, `-1.0 MiB (between -3.0 MiB and +1.0 MiB)`. */
+export function changeInWords(now: Estimate, before: Estimate): string {
+  const interval = intervalOfChange(now, before);
+  return withInterval(formatDelta(now.bytes - before.bytes), interval);
 }
 
-function rangeOf({ bytes, sampledBytes, sampling }: Estimate): Interval {
+/** How sure {@link changeInWords} is; empty where both are exact. */
+export function intervalOfChange(now: Estimate, before: Estimate): string {
+  return isCounted(now, before)
+    ? ''
+    : rangeInWords(now.bytes - before.bytes, differenceInterval(now, before), formatDelta);
+}
+
+/** Whether a difference can be chance alone; never where both were counted. */
+export function canBeChance(now: Estimate, before: Estimate): boolean {
+  const { lowBytes, highBytes } = differenceInterval(now, before);
+  return !isCounted(now, before) && lowBytes <= 0 && highBytes >= 0;
+}
+
+/** By how much one figure is above another that is smaller, as {@link amountInWords}; that of two runs can be below 0 by its interval. */
+export function excessInWords(larger: Estimate, smaller: Estimate): string {
+  return excess(larger, smaller, differenceInterval(larger, smaller));
+}
+
+/** What a whole holds beside a part of it, as {@link amountInWords}: not less than nothing. */
+export function remainderInWords(whole: Estimate, part: Estimate): string {
+  const { lowBytes, highBytes } = differenceInterval(whole, part);
+  return excess(whole, part, { lowBytes: Math.max(0, lowBytes), highBytes });
+}
+
+function excess(larger: Estimate, smaller: Estimate, interval: Interval): string {
+  const bytes = larger.bytes - smaller.bytes;
+  return withInterval(formatBytes(bytes), isCounted(larger, smaller) ? '' : rangeInWords(bytes, interval));
+}
+
+function isCounted(one: Estimate, other: Estimate): boolean {
+  return one.sampling === undefined && other.sampling === undefined;
+}
+
+/** That of a figure, of no width if it was counted. */
+export function intervalOfEstimate({ bytes, sampledBytes, sampling }: Estimate): Interval {
   return sampling === undefined ? { lowBytes: bytes, highBytes: bytes } : intervalOf(bytes, sampledBytes, sampling);
 }
 
@@ -146,6 +183,11 @@ export function sampledKeptBytes(keptBytes: number, sampling: Report['sampling']
 /** What of the peak is estimated. */
 export function sampledPeakBytes({ tree }: Report): number {
   return (tree.sampledBytes ?? []).reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** What a report's code held at its end, as a figure. */
+export function retainedEstimate({ retainedBytes: bytes, sampling }: Report): Estimate {
+  return { bytes, sampledBytes: sampledKeptBytes(bytes, sampling), sampling };
 }
 
 /** A report's peak, as a figure. */

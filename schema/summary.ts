@@ -13,6 +13,7 @@ import {
   excessInWords,
   intervalInWords,
   peakEstimate,
+  remainderInWords,
   sampledKeptBytes,
   sampledPeakBytes,
   sampledTotals,
@@ -200,7 +201,7 @@ export function keptInWords({ keptBytes }: PeakParts, { sampling }: Report): str
 export function temporaryInWords({ keptBytes }: PeakParts, report: Report): string {
   const { sampling } = report;
   const sampledBytes = sampledKeptBytes(keptBytes, sampling);
-  return excessInWords(peakEstimate(report), { bytes: keptBytes, sampledBytes, sampling });
+  return remainderInWords(peakEstimate(report), { bytes: keptBytes, sampledBytes, sampling });
 }
 
 function peakInWords({ peakBytes, cluster }: Report): string {

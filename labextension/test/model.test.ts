@@ -68,7 +68,7 @@ describe('search', () => {
 
   test('finds files with lines, and nothing for no text', () => {
     expect(search(frames, 'frame.py:7172').frames.size).toBe(1);
-    expect(search(frames, '  ')).toEqual({ frames: new Set(), bytes: 0 });
+    expect(search(frames, '  ')).toEqual({ frames: new Set(), bytes: 0, sampledBytes: 0 });
   });
 
   test('of 5,000 frames takes less than 0.1 s', () => {

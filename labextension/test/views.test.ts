@@ -3,11 +3,14 @@ import { describe, expect, test } from 'vitest';
 import { largeReport } from '../../schema/fixtures/large-report.js';
 import { isUserCode } from '../../schema/places.js';
 import { parseReport, type Report } from '../../schema/report.js';
+import { amountInWords, peakEstimate } from '../../schema/sampling.js';
 import { dominantLine } from '../../schema/summary.js';
 import { bottomUp } from '../../schema/tree/bottom-up.js';
 import { comparedRows, deltaLevel, mergedTree } from '../../schema/tree/compare.js';
-import { lineRows, sortRows } from '../../schema/tree/lines.js';
+import { lineRows, ownDeltaBytes, sortRows } from '../../schema/tree/lines.js';
 import {
+  amountInShort,
+  certainDeltaBytes,
   deltaBytes,
   flameFrames,
   type FlameFrame,
@@ -15,10 +18,16 @@ import {
   foldedFrames,
   heldBytes,
   labelOf,
+  NO_MATCHES,
+  search,
 } from '../../schema/tree/model.js';
 import { ofProcess, processNodes } from '../../schema/tree/of-process.js';
+import { peakCompared, sinceLastRun } from '../src/view/change.js';
+import { foundInWords } from '../src/view/panels.js';
+import { formatBytes, formatShare } from '../../schema/units.js';
 import { areasInWords, areasOf } from '../src/view/process-areas.js';
 import { moments } from '../src/view/time-chart.js';
+import { differenceInWords } from '../src/view/tooltip.js';
 
 function fixture(name: string): Report {
   return parseReport(JSON.parse(readFileSync(new URL(`../../schema/fixtures/${name}.json`, import.meta.url), 'utf8')));
@@ -131,7 +140,10 @@ test('a frame that only the earlier report has keeps the width that it had, and 
   expect(missing.map((frame) => [labelOf(frame).source, frame.value])).toEqual([
     ['merged = flights.merge(weather, on=["origin", "time_hour"])', 738197504],
   ]);
-  expect(tree[0].compared).toEqual({ nowBytes: now.peakBytes, beforeBytes: pandas.peakBytes });
+  expect(tree[0].compared).toEqual({
+    now: { bytes: now.peakBytes, sampledBytes: 0, sampling: undefined },
+    before: { bytes: pandas.peakBytes, sampledBytes: 0, sampling: undefined },
+  });
   for (const { value, children } of tree) {
     expect(children.reduce((sum, child) => sum + child.value, 0)).toBeLessThanOrEqual(value);
   }
@@ -157,7 +169,9 @@ test('lines that are gone stay in the comparison, with what they held', () => {
   const [first, ...others] = sortRows(rows, 'own');
   const all = comparedRows(others, rows);
   expect(all).toHaveLength(rows.length);
-  expect(sortRows(all, 'delta')[0]).toMatchObject({ ownBytes: 0, deltaBytes: -(first?.ownBytes ?? 0) });
+  const [gone] = sortRows(all, 'delta');
+  expect(gone).toMatchObject({ ownBytes: 0, before: { ownBytes: first?.ownBytes } });
+  expect(gone === undefined ? null : ownDeltaBytes(gone)).toBe(-(first?.ownBytes ?? 0));
 });
 
 test('shades of a difference tell its size', () => {
@@ -208,6 +222,85 @@ describe('of a sampled report', () => {
       expect(row.totalSampledBytes).toBeLessThanOrEqual(row.totalBytes);
     }
   });
+
+  test('what a search finds has the interval of its sum, not the sum of the intervals', () => {
+    const found = search(flameFrames(sampled), 'merge');
+    const outermost = [...found.frames].filter(({ parent }) => parent === null || !found.frames.has(parent));
+    expect(outermost.length).toBeGreaterThan(0);
+    expect(found.sampledBytes).toBeGreaterThan(0);
+    expect(found.sampledBytes).toBeLessThanOrEqual(found.bytes);
+    expect(foundInWords('merge', 2, '2 frames', found, sampled)).toBe(
+      `2 frames, ${amountInWords(found.bytes, found.sampledBytes, sampled.sampling)}, ${formatShare(found.bytes, sampled.peakBytes)}`,
+    );
+    expect(foundInWords('merge', 2, '2 frames', found, sampled)).toContain('± ');
+    expect(foundInWords('merge', 2, '2 frames', { ...found, sampledBytes: 0 }, pandas)).not.toContain('±');
+    const all = search(flameFrames(sampled), 'Cell [7]');
+    expect([all.bytes, all.sampledBytes]).toEqual([sampled.peakBytes, whole]);
+    expect(search(flameFrames(sampled), 'no such text')).toEqual(NO_MATCHES);
+  });
+
+  test('a comparison knows of both reports what is estimated, whichever is sampled', () => {
+    for (const [now, before] of [
+      [sampled, pandas],
+      [pandas, sampled],
+      [sampled, sampled],
+    ] as const) {
+      const [root] = compared(now, before);
+      expect(root.compared).toEqual({ now: peakEstimate(now), before: peakEstimate(before) });
+    }
+  });
+
+  test('a difference of frames has an interval; what is not there now or was not before can have been missed', () => {
+    const { sampling } = sampled;
+    const [more, less, none] = [100e6, 40e6, 0].map((bytes) => ({ bytes, sampledBytes: bytes, sampling }));
+    const counted = { bytes: 40e6, sampledBytes: 0, sampling: undefined };
+    if (more === undefined || less === undefined || none === undefined) {
+      throw new Error('Three figures.');
+    }
+    expect(differenceInWords({ now: more, before: less })).toBe(
+      '+57.2 MiB (± 13 %) compared with 38.1 MiB (± 11 %) before',
+    );
+    expect(differenceInWords({ now: more, before: counted })).toBe('+57.2 MiB (± 11 %) compared with 38.1 MiB before');
+    expect(differenceInWords({ now: more, before: none })).toBe('new: less than 191.7 KiB before');
+    expect(differenceInWords({ now: none, before: less })).toBe('gone: 38.1 MiB (± 11 %) before');
+  });
+
+  test('peaks that differ by chance are not called less or more in colour, and their difference has an interval', () => {
+    const { sampling } = sampled;
+    const counted = { ...pandas, sampling: undefined };
+    const smaller = { ...sampled, peakBytes: sampled.peakBytes - 15e6, sampling };
+    const half = { ...sampled, peakBytes: sampled.peakBytes / 2, sampling };
+    expect(sinceLastRun(counted, counted)).toEqual({ kind: 'same', words: 'as much as in the last run' });
+    expect(sinceLastRun(sampled, sampled)).toMatchObject({ kind: 'same' });
+    expect(sinceLastRun(sampled, sampled).words).toMatch(/^about as much as in the last run \(between -.* and \+.*\)$/);
+    expect(sinceLastRun(sampled, smaller).kind).toBe('same');
+    expect(sinceLastRun(sampled, smaller).words).toMatch(
+      /^14\.3 MiB \(between -.* and .*\) more than in the last run$/,
+    );
+    expect(sinceLastRun(half, sampled).kind).toBe('less');
+    expect(sinceLastRun(half, sampled).words).toMatch(/MiB \(± [\d.]+ %\) less than in the last run$/);
+    expect(peakCompared(sampled, half)).toMatch(/^peak [\d.]+ MiB \(± [\d.]+ %\) more$/);
+    expect(peakCompared(counted, { ...counted, peakBytes: counted.peakBytes - 2 ** 20 })).toBe('peak 1.0 MiB more');
+  });
+
+  test('a difference that can be chance has no colour, and its label says that it is about so much', () => {
+    const twice = compared(sampled, sampled);
+    const later = structuredClone(sampled);
+    const node = later.tree.selfBytes.length - 1;
+    for (let above = node; above >= 0; above = later.tree.parent[above] ?? -1) {
+      later.tree.totalBytes[above] = (later.tree.totalBytes[above] ?? 0) + 20_000;
+    }
+    later.tree.selfBytes[node] = (later.tree.selfBytes[node] ?? 0) + 20_000;
+    later.peakBytes += 20_000;
+    const tree = compared(later, sampled);
+    expect(tree.filter((frame) => deltaBytes(frame) === 20_000).length).toBeGreaterThan(0);
+    expect(tree.filter((frame) => certainDeltaBytes(frame) !== 0)).toEqual([]);
+    const exact = compared({ ...later, sampling: undefined }, { ...sampled, sampling: undefined });
+    expect(exact.filter((frame) => certainDeltaBytes(frame) !== 0).length).toBeGreaterThan(0);
+    expect(amountInShort(twice[0], sampled)).toBe('≈ ±0 B');
+    expect(amountInShort(flameFrames(sampled)[0], sampled)).toBe(`≈ ${formatBytes(sampled.peakBytes)}`);
+    expect(amountInShort(flameFrames(pandas)[0], pandas)).toBe(formatBytes(pandas.peakBytes));
+  });
 });
 
 describe('of several processes', () => {
@@ -220,6 +313,11 @@ describe('of several processes', () => {
     ]);
     const parts = nodes.map((node) => ofProcess(processes, node));
     expect(parts.reduce((sum, { peakBytes }) => sum + peakBytes, 0)).toBe(processes.peakBytes);
+    const sampled = { ...processes, tree: { ...processes.tree, sampledBytes: processes.tree.selfBytes } };
+    for (const [nth, node] of nodes.entries()) {
+      const part = ofProcess(sampled, node);
+      expect(part.tree.sampledBytes).toEqual(parts[nth]?.tree.selfBytes);
+    }
     for (const part of parts) {
       expect(own(flameFrames(part))).toBe(part.peakBytes);
       expect(Math.max(...part.timeline.bytes)).toBeGreaterThanOrEqual(part.peakBytes);

@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { amountInWords, excessInWords, excessInterval, intervalInWords, intervalOf } from '../sampling.js';
+import {
+  amountInWords,
+  canBeChance,
+  changeInWords,
+  differenceInterval,
+  excessInWords,
+  inShort,
+  intervalInWords,
+  intervalOf,
+  remainderInWords,
+} from '../sampling.js';
 
 const sampling = { meanBytes: 65_536, exactFromBytes: 32_768 };
 
@@ -43,7 +53,7 @@ describe('how sure a difference of two figures is', () => {
   const estimated = (bytes: number, sampledBytes = bytes) => ({ bytes, sampledBytes, sampling });
 
   it('less sure than either of two estimates', () => {
-    const { lowBytes, highBytes } = excessInterval(estimated(100e6), estimated(40e6));
+    const { lowBytes, highBytes } = differenceInterval(estimated(100e6), estimated(40e6));
     expect(highBytes - 60e6).toBeCloseTo(2.6 * Math.sqrt(65_536 * 140e6), -3);
     expect(60e6 - lowBytes).toBeCloseTo(highBytes - 60e6, 3);
     expect(excessInWords(estimated(100e6), estimated(40e6))).toBe('57.2 MiB (± 13 %)');
@@ -54,8 +64,46 @@ describe('how sure a difference of two figures is', () => {
     expect(excessInWords(counted(100e6), counted(60e6))).toBe('38.1 MiB');
   });
 
-  it('no less than nothing, also where both are the same', () => {
-    expect(excessInWords(estimated(100e6), estimated(100e6))).toMatch(/^0 B \(between 0 B and 9\.\d MiB\)$/);
+  it('no less than nothing where one is a part of the other', () => {
+    expect(remainderInWords(estimated(100e6), estimated(100e6))).toMatch(/^0 B \(between 0 B and 9\.\d MiB\)$/);
+    expect(remainderInWords(estimated(100e6), counted(40e6))).toBe(excessInWords(estimated(100e6), counted(40e6)));
+  });
+
+  it('on either side of nothing where they are of two runs', () => {
+    expect(excessInWords(estimated(100e6), estimated(99e6))).toMatch(
+      /^976\.6 KiB \(between -8\.\d MiB and 9\.\d+ MiB\)$|^976\.6 KiB \(between -8\.\d MiB and 10\.\d MiB\)$/,
+    );
+    expect(changeInWords(estimated(99e6), estimated(100e6))).toMatch(
+      /^-976\.6 KiB \(between -\d+\.\d MiB and \+8\.\d MiB\)$/,
+    );
+    expect(changeInWords(estimated(40e6), estimated(100e6))).toBe('-57.2 MiB (± 13 %)');
+    expect(changeInWords(counted(5), counted(3))).toBe('+2 B');
+  });
+
+  it('can be chance where it is less than its interval, and never of figures that were counted', () => {
+    expect(canBeChance(estimated(100e6), estimated(99e6))).toBe(true);
+    expect(canBeChance(estimated(100e6), estimated(40e6))).toBe(false);
+    expect(canBeChance(counted(1), counted(0))).toBe(false);
+    expect(canBeChance(estimated(0), counted(0))).toBe(true);
+    // Some small blocks can always have been missed.
+    expect(canBeChance(estimated(1e9, 0), counted(1e9 + 100e3))).toBe(true);
+    expect(canBeChance(estimated(1e9, 0), counted(1e9 + 1e6))).toBe(false);
+  });
+
+  it('is the sum of the variances: a sum of a hundred stacks is ten times as sure as each', () => {
+    const reach = (of: { readonly bytes: number; readonly sampledBytes: number }): number => {
+      const { lowBytes, highBytes } = intervalOf(of.bytes, of.sampledBytes, sampling);
+      return (highBytes - lowBytes) / 2 / of.bytes;
+    };
+    expect(reach(estimated(1e6)) / reach(estimated(100e6))).toBeCloseTo(10, 6);
+  });
+
+  it('stands where there is no room as about so much', () => {
+    expect([inShort('1 B', sampling), inShort('1 B', undefined), inShort('+1 B', undefined, sampling)]).toEqual([
+      '≈ 1 B',
+      '1 B',
+      '≈ +1 B',
+    ]);
   });
 
   it('covers the truth of what was freed after a peak, whatever share of the samples is in both', () => {
@@ -84,7 +132,7 @@ describe('how sure a difference of two figures is', () => {
         const both = poisson(shared);
         const peak = 65_536 * (both + poisson(freed));
         const kept = Math.min(peak, 65_536 * (both + poisson(later)));
-        const { lowBytes, highBytes } = excessInterval(estimated(peak), estimated(kept));
+        const { lowBytes, highBytes } = differenceInterval(estimated(peak), estimated(kept));
         const truth = 65_536 * (freed - later);
         covered += Number(lowBytes <= truth && truth <= highBytes);
       }

@@ -3,6 +3,7 @@
  */
 import { type Frame, isTopLevel, isUserCode } from '../places.js';
 import type { Report } from '../report.js';
+import type { Estimate } from '../sampling.js';
 import { noMappedBytes } from '../summary.js';
 import type { LineRow } from './lines.js';
 import { addFrame, asTree, type FlameFrame, type FlameTree } from './model.js';
@@ -69,18 +70,24 @@ export function mergedTree(now: Shown, before: Shown): FlameTree {
     made.foldedFrames = shown.foldedFrames;
     made.sampledBytes = pair.now?.sampledBytes ?? 0;
     made.selfSampledBytes = pair.now?.selfSampledBytes ?? 0;
-    made.compared = { nowBytes: pair.now?.value ?? 0, beforeBytes: pair.before?.value ?? 0 };
+    made.compared = { now: heldBy(pair.now, now.report), before: heldBy(pair.before, before.report) };
     const callees = pair.callees.toSorted((a, b) => a.room - b.room);
     pending.push(...callees.map((callee) => ({ pair: callee, parent: made })));
   }
   return asTree(tree);
 }
 
+function heldBy(frame: FlameFrame | undefined, { sampling }: Report): Estimate {
+  return { bytes: frame?.value ?? 0, sampledBytes: frame?.sampledBytes ?? 0, sampling };
+}
+
+const NOTHING = { ownBytes: 0, ownSampledBytes: 0 };
+
 /** Rows of a report with their differences to an earlier one's, and rows of 0 bytes for lines that held something only there. */
 export function comparedRows(now: readonly LineRow[], before: readonly LineRow[]): LineRow[] {
   return paired(now, before, frameOf).flatMap(([row, earlier]): LineRow[] => {
     if (row !== undefined) {
-      return [{ ...row, deltaBytes: row.ownBytes - (earlier?.ownBytes ?? 0) }];
+      return [{ ...row, before: earlier ?? NOTHING }];
     }
     return earlier === undefined || earlier.ownBytes === 0
       ? []
@@ -91,7 +98,7 @@ export function comparedRows(now: readonly LineRow[], before: readonly LineRow[]
             totalBytes: 0,
             ownSampledBytes: 0,
             totalSampledBytes: 0,
-            deltaBytes: -earlier.ownBytes,
+            before: earlier,
             mapped: noMappedBytes(),
             frames: [],
           },

@@ -15,8 +15,8 @@ export interface LineRow {
   /** What of its own bytes, and of all, is estimated from samples: 0 in a report that is exact. */
   ownSampledBytes: number;
   totalSampledBytes: number;
-  /** More (or, negative, less) than in the report that it is compared with; null if with none. */
-  deltaBytes: number | null;
+  /** What the line held itself in the report that it is compared with; null if with none. */
+  readonly before: Pick<LineRow, 'ownBytes' | 'ownSampledBytes'> | null;
   /** What of its own bytes it mapped. */
   readonly mapped: MappedBytes;
   /** The frames of the tree that are of this line. */
@@ -53,7 +53,7 @@ export function lineRows(tree: FlameTree, isCharged: (frame: FlameFrame) => bool
         totalBytes: 0,
         ownSampledBytes: 0,
         totalSampledBytes: 0,
-        deltaBytes: null,
+        before: null,
         mapped: noMappedBytes(),
         frames: [],
       };
@@ -83,6 +83,11 @@ function isBelowItself({ frame, parent }: FlameFrame): boolean {
   return false;
 }
 
+/** Own bytes more (or, negative, less) than in the report that it is compared with; 0 if with none. */
+export function ownDeltaBytes({ ownBytes, before }: LineRow): number {
+  return before === null ? 0 : ownBytes - before.ownBytes;
+}
+
 export function sortRows(rows: readonly LineRow[], order: LineOrder): LineRow[] {
   const by = (row: LineRow): number => {
     switch (order) {
@@ -91,7 +96,7 @@ export function sortRows(rows: readonly LineRow[], order: LineOrder): LineRow[] 
       case 'total':
         return row.totalBytes;
       case 'delta':
-        return Math.abs(row.deltaBytes ?? 0);
+        return Math.abs(ownDeltaBytes(row));
     }
   };
   return [...rows].sort((a, b) => by(b) - by(a) || b.totalBytes - a.totalBytes);

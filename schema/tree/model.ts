@@ -4,7 +4,8 @@
 import { at } from '../columns.js';
 import { type Frame, type FrameLabel, frameAt, frameLabel, isMapping, isUserCode } from '../places.js';
 import type { Report } from '../report.js';
-import { sampledTotals } from '../sampling.js';
+import { canBeChance, type Estimate, inShort, sampledTotals } from '../sampling.js';
+import { formatBytes, formatDelta } from '../units.js';
 
 /** A node of a call tree as the chart wants it. The chart writes `hide` and `fade`. */
 export interface FlameFrame {
@@ -36,20 +37,34 @@ export interface FlameFrame {
   fade?: boolean;
 }
 
-/** Bytes of a frame in two reports; 0 where it is only in the other one. */
+/** What a frame holds in two reports; 0 bytes where it is only in the other one. */
 export interface Compared {
-  readonly nowBytes: number;
-  readonly beforeBytes: number;
+  readonly now: Estimate;
+  readonly before: Estimate;
 }
 
 /** Bytes that a frame of the report itself held. */
 export function heldBytes({ value, compared }: FlameFrame): number {
-  return compared === null ? value : compared.nowBytes;
+  return compared === null ? value : compared.now.bytes;
 }
 
 /** Bytes more (or, negative, less) than in the report that it is compared with; 0 if with none. */
 export function deltaBytes({ compared }: FlameFrame): number {
-  return compared === null ? 0 : compared.nowBytes - compared.beforeBytes;
+  return compared === null ? 0 : compared.now.bytes - compared.before.bytes;
+}
+
+/** Those, or 0 where a difference of estimates can be chance alone. */
+export function certainDeltaBytes(frame: FlameFrame): number {
+  const { compared } = frame;
+  return compared === null || canBeChance(compared.now, compared.before) ? 0 : deltaBytes(frame);
+}
+
+/** What stands on a frame beside its name: what it holds, or by how much it differs. */
+export function amountInShort(frame: FlameFrame, { sampling }: Report): string {
+  const { compared, value } = frame;
+  return compared === null
+    ? inShort(formatBytes(value), sampling)
+    : inShort(formatDelta(deltaBytes(frame)), compared.now.sampling, compared.before.sampling);
 }
 
 /** A call tree in pre-order; the first is the root. */
@@ -297,7 +312,12 @@ export interface Matches {
   readonly frames: ReadonlySet<FlameFrame>;
   /** Bytes of the matches and what they called, nothing counted twice. */
   readonly bytes: number;
+  /** What of them is estimated from samples. */
+  readonly sampledBytes: number;
 }
+
+/** Of a search that finds nothing. */
+export const NO_MATCHES: Matches = { frames: new Set(), bytes: 0, sampledBytes: 0 };
 
 /**
  * Frames whose function, place, file or source line contains a text, literally, in any case.
@@ -307,7 +327,7 @@ export interface Matches {
 export function search(frames: readonly FlameFrame[], term: string): Matches {
   const wanted = term.trim().toLowerCase();
   if (wanted === '') {
-    return { frames: new Set(), bytes: 0 };
+    return NO_MATCHES;
   }
   // Most frames of a large tree share their row of the table.
   const answers = new Map<Frame, boolean>();
@@ -325,19 +345,22 @@ export function search(frames: readonly FlameFrame[], term: string): Matches {
 export function matching(frames: readonly FlameFrame[], fits: (frame: FlameFrame) => boolean): Matches {
   const found = new Set<FlameFrame>();
   const covered = new Set<FlameFrame>();
-  let bytes = 0;
+  let [bytes, sampledBytes] = [0, 0];
   for (const frame of frames) {
     const isMatch = fits(frame);
     const isCovered = frame.parent !== null && covered.has(frame.parent);
     if (isMatch) {
       found.add(frame);
-      bytes += isCovered ? 0 : heldBytes(frame);
+    }
+    if (isMatch && !isCovered) {
+      bytes += heldBytes(frame);
+      sampledBytes += frame.sampledBytes;
     }
     if (isMatch || isCovered) {
       covered.add(frame);
     }
   }
-  return { frames: found, bytes };
+  return { frames: found, bytes, sampledBytes };
 }
 
 function searchText(flame: FlameFrame): string {

@@ -79,6 +79,7 @@ export function ofProcess(report: Report, { node, name, bytes }: ProcessNode): R
     frame: [at(tree.frame, 0)],
     totalBytes: [bytes],
     selfBytes: [0],
+    ...(tree.sampledBytes === undefined ? {} : { sampledBytes: [0] }),
   };
   for (let row = node; row < tree.parent.length; row++) {
     const above = row === node ? 0 : rowOf.get(at(tree.parent, row));
@@ -91,6 +92,7 @@ export function ofProcess(report: Report, { node, name, bytes }: ProcessNode): R
     part.frame.push(at(tree.frame, row));
     part.totalBytes.push(at(tree.totalBytes, row));
     part.selfBytes.push(at(tree.selfBytes, row));
+    part.sampledBytes?.push(tree.sampledBytes?.[row] ?? 0);
   }
   const series = processes?.tracked.find((process) => processFrameName(process) === name)?.timeline ?? [];
   const hasSeries = series.length === timeline.seconds.length;

@@ -2,9 +2,18 @@
 import { frameLabel, frameInFull, isUserCode } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { comparedRows, peakDelta } from '../../../schema/tree/compare.js';
-import { type LineRow, lineRows, sortRows } from '../../../schema/tree/lines.js';
+import { type LineRow, lineRows, ownDeltaBytes, sortRows } from '../../../schema/tree/lines.js';
 import { foldedFrames } from '../../../schema/tree/model.js';
-import { formatBytes, formatDelta } from '../../../schema/units.js';
+import {
+  amountInWords,
+  changeInWords,
+  differenceInterval,
+  type Estimate,
+  type Interval,
+  intervalOfEstimate,
+  peakEstimate,
+  retainedEstimate,
+} from '../../../schema/sampling.js';
 import { reasonOf } from '../failure.js';
 import { writeAtomically } from '../output/atomic.js';
 import { toHtmlPage } from '../output/page.js';
@@ -13,6 +22,11 @@ import { FOR_PAGES } from '../report/prune.js';
 import { CommandFailure } from './failure.js';
 import { readReport, type StoredReport } from './read-report.js';
 import { tell, writeOut } from './say.js';
+
+/** Of a table in the terminal, with the room before it. */
+const NARROWEST_COLUMN = 11;
+const MEANING_OF_INTERVALS =
+  'Of what is sampled, the true figures are in 95 of 100 cases within what stands beside the estimates.';
 
 export interface DiffOptions {
   readonly format: 'html' | 'text' | 'json';
@@ -25,9 +39,8 @@ export interface DiffOptions {
 /** A line of either report with what it held, and what it called in libraries. */
 interface Difference {
   readonly row: LineRow;
-  readonly beforeBytes: number;
-  readonly afterBytes: number;
-  readonly deltaBytes: number;
+  readonly before: Estimate;
+  readonly after: Estimate;
 }
 
 export function runDiff(beforePath: string, afterPath: string, { format, output, lines }: DiffOptions): void {
@@ -36,17 +49,17 @@ export function runDiff(beforePath: string, afterPath: string, { format, output,
   const small = { before: forPage(before), after: forPage(after) };
   const differences = differencesOf(small.before, small.after);
   if (format === 'json') {
-    writeOut(json(before, after, differences));
+    writeOut(diffJson(before, after, differences));
     return;
   }
-  writeOut(text(before, after, differences, lines));
+  writeOut(diffText(before, after, differences, lines));
   if (format === 'text') {
     return;
   }
   try {
     const page = toHtmlPage(small.after, {
       moment: after.moment,
-      before: { label: `${before.name}, ${formatBytes(before.report.peakBytes)}`, report: small.before },
+      before: { label: `${before.name}, ${amount(peakEstimate(before.report))}`, report: small.before },
     });
     writeAtomically(output, [page]);
   } catch (error) {
@@ -60,14 +73,15 @@ function forPage({ report }: StoredReport): Report {
 }
 
 /** All lines that changed, the largest change first. */
-function differencesOf(before: Report, after: Report): Difference[] {
+export function differencesOf(before: Report, after: Report): Difference[] {
   const rows = comparedRows(ownLines(after), ownLines(before));
-  return sortRows(rows, 'delta').flatMap((row) => {
-    const deltaBytes = row.deltaBytes ?? 0;
-    return deltaBytes === 0
-      ? []
-      : [{ row, deltaBytes, beforeBytes: row.ownBytes - deltaBytes, afterBytes: row.ownBytes }];
-  });
+  return sortRows(rows, 'delta')
+    .filter((row) => ownDeltaBytes(row) !== 0)
+    .map((row) => ({ row, before: heldBy(row.before, before), after: heldBy(row, after) }));
+}
+
+function heldBy(held: LineRow['before'], { sampling }: Report): Estimate {
+  return { bytes: held?.ownBytes ?? 0, sampledBytes: held?.ownSampledBytes ?? 0, sampling };
 }
 
 /** Memory is charged to the innermost line of the user's own code, as in the report's table. */
@@ -75,51 +89,99 @@ function ownLines(report: Report): LineRow[] {
   return lineRows(foldedFrames(report), ({ frame }) => isUserCode(frame));
 }
 
-function text(before: StoredReport, after: StoredReport, differences: readonly Difference[], most: number): string {
-  const delta = peakDelta(after.report, before.report);
-  const table = differences.slice(0, most).map(({ row, beforeBytes, afterBytes, deltaBytes }) => {
-    const { name, place, source } = frameLabel(row.frame, after.report.subject);
-    const where = [name, place, source].filter((part) => part !== '').join('  ');
-    return [formatDelta(deltaBytes), formatBytes(beforeBytes), formatBytes(afterBytes)]
-      .map((bytes) => bytes.padStart(11))
-      .join('')
-      .concat('  ', where);
+/** The texts of a table's columns with room between them, the last one as long as it is. */
+function aligned(rows: readonly (readonly [...figures: string[], where: string])[]): string[] {
+  const widths = rows.reduce<number[]>(
+    (most, row) => row.map((cell, column) => Math.max(most[column] ?? NARROWEST_COLUMN, cell.length + 2)),
+    [],
+  );
+  return rows.map((row) => {
+    const figures = row.slice(0, -1).map((cell, column) => cell.padStart(widths[column] ?? 0));
+    return `${figures.join('')}  ${row.at(-1) ?? ''}`;
   });
-  const left = differences.length - table.length;
+}
+
+export function diffText(
+  before: StoredReport,
+  after: StoredReport,
+  differences: readonly Difference[],
+  most: number,
+): string {
+  const [earlier, later] = [peakEstimate(before.report), peakEstimate(after.report)];
+  const rows = differences.slice(0, most).map((difference): [string, string, string, string] => {
+    const { name, place, source } = frameLabel(difference.row.frame, after.report.subject);
+    const where = [name, place, source].filter((part) => part !== '').join('  ');
+    return [
+      changeInWords(difference.after, difference.before),
+      amount(difference.before),
+      amount(difference.after),
+      where,
+    ];
+  });
+  const left = differences.length - rows.length;
+  const isSampled = earlier.sampling !== undefined || later.sampling !== undefined;
   return [
-    `Peak ${formatBytes(before.report.peakBytes)} before, ${formatBytes(after.report.peakBytes)} after: ${formatDelta(delta)}`,
+    `Peak ${amount(earlier)} before, ${amount(later)} after: ${changeInWords(later, earlier)}`,
     `  before: ${before.name}`,
     `  after:  ${after.name}`,
     '',
-    ...(table.length === 0
-      ? ['No line changed.']
-      : [`${['Change', 'Before', 'After'].map((head) => head.padStart(11)).join('')}  Where`, ...table]),
+    ...(rows.length === 0 ? ['No line changed.'] : aligned([['Change', 'Before', 'After', 'Where'], ...rows])),
     ...(left > 0 ? [`${left === 1 ? '1 more line' : `${left} more lines`} changed less.`] : []),
+    ...(isSampled ? ['', MEANING_OF_INTERVALS] : []),
     '',
   ].join('\n');
 }
 
-function json(before: StoredReport, after: StoredReport, differences: readonly Difference[]): string {
+function amount({ bytes, sampledBytes, sampling }: Estimate): string {
+  return amountInWords(bytes, sampledBytes, sampling);
+}
+
+export function diffJson(before: StoredReport, after: StoredReport, differences: readonly Difference[]): string {
+  const [earlier, later] = [peakEstimate(before.report), peakEstimate(after.report)];
   const run = ({ name, report }: StoredReport): object => ({
     report: name,
     peakBytes: report.peakBytes,
+    ...intervalNamed('peakInterval', peakEstimate(report)),
     retainedBytes: report.retainedBytes,
+    ...intervalNamed('retainedInterval', retainedEstimate(report)),
   });
-  const lines = differences.map(({ row: { frame }, beforeBytes, afterBytes, deltaBytes }) => ({
-    where: frameInFull(frame),
-    file: frame.file,
-    line: frame.line,
-    function: frame.function,
-    sourceLine: frame.sourceLine,
-    beforeBytes,
-    afterBytes,
-    deltaBytes,
-  }));
+  const lines = differences.map((difference) => {
+    const { frame } = difference.row;
+    return {
+      where: frameInFull(frame),
+      file: frame.file,
+      line: frame.line,
+      function: frame.function,
+      sourceLine: frame.sourceLine,
+      beforeBytes: difference.before.bytes,
+      ...intervalNamed('beforeInterval', difference.before),
+      afterBytes: difference.after.bytes,
+      ...intervalNamed('afterInterval', difference.after),
+      deltaBytes: difference.after.bytes - difference.before.bytes,
+      ...changeNamed('deltaInterval', difference.after, difference.before),
+    };
+  });
   const result = {
     before: run(before),
     after: run(after),
     peakDeltaBytes: peakDelta(after.report, before.report),
+    ...changeNamed('peakDeltaInterval', later, earlier),
     lines,
   };
   return `${JSON.stringify(result, null, 2)}\n`;
+}
+
+/** Nothing for a figure that was counted. */
+function intervalNamed(name: string, figure: Estimate): object {
+  return figure.sampling === undefined ? {} : { [name]: inWholeBytes(intervalOfEstimate(figure)) };
+}
+
+function changeNamed(name: string, now: Estimate, before: Estimate): object {
+  return now.sampling === undefined && before.sampling === undefined
+    ? {}
+    : { [name]: inWholeBytes(differenceInterval(now, before)) };
+}
+
+function inWholeBytes({ lowBytes, highBytes }: Interval): Interval {
+  return { lowBytes: Math.floor(lowBytes), highBytes: Math.ceil(highBytes) };
 }

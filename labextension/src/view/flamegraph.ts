@@ -5,18 +5,20 @@ import flamegraph, { type FlameGraph, type FlameNode, type FlameTooltip } from '
 import { hierarchy } from 'd3-hierarchy';
 import { select } from 'd3-selection';
 import type { Report } from '../../../schema/report.js';
-import { intervalInWords } from '../../../schema/sampling.js';
-import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
+import { amountInWords } from '../../../schema/sampling.js';
+import { formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { deltaLevel } from '../../../schema/tree/compare.js';
 import { element } from './dom.js';
 import {
-  deltaBytes,
+  amountInShort,
+  certainDeltaBytes,
   type FlameFrame,
   type FlameTree,
   heldBytes,
   labelOf,
   type Matches,
+  NO_MATCHES,
   search,
 } from '../../../schema/tree/model.js';
 import { differenceInWords, Tooltip } from './tooltip.js';
@@ -30,7 +32,6 @@ const OWNER_PIXELS = 140;
 const BYTES_PIXELS = 190;
 /** Long enough to see where the frame went, short enough not to be waited for. */
 const ZOOM_MILLISECONDS = 80;
-const NOTHING: Matches = { frames: new Set(), bytes: 0 };
 
 type Node = FlameNode<FlameFrame>;
 
@@ -65,7 +66,7 @@ export class Flamegraph {
   readonly #canvas = element('div');
   #chart: FlameGraph<FlameFrame> | null = null;
   #width = 0;
-  #matches: Matches = NOTHING;
+  #matches: Matches = NO_MATCHES;
   #focused: FlameFrame;
   #zoomed: FlameFrame;
 
@@ -275,8 +276,8 @@ export class Flamegraph {
         group.setAttribute('data-kind', data.frame.kind);
         if (comparedPeakBytes !== null) {
           // An attribute, as the chart writes the classes anew.
-          group.setAttribute('data-gone', String(data.compared?.nowBytes === 0));
-          group.setAttribute('data-delta', String(deltaLevel(deltaBytes(data), comparedPeakBytes)));
+          group.setAttribute('data-gone', String(data.compared?.now.bytes === 0));
+          group.setAttribute('data-delta', String(deltaLevel(certainDeltaBytes(data), comparedPeakBytes)));
         }
         // The chart would grow it from nothing.
         group.querySelector('rect')?.setAttribute('width', String(width));
@@ -286,7 +287,7 @@ export class Flamegraph {
       if (width < LABEL_PIXELS) {
         label?.remove();
       } else if (holder && !label) {
-        holder.append(labelElement(data));
+        holder.append(labelElement(data, this.#options.report));
       }
       group.classList.toggle('fil-wide', width >= OWNER_PIXELS);
       group.classList.toggle('fil-wider', width >= BYTES_PIXELS);
@@ -370,8 +371,7 @@ export class Flamegraph {
     const bytes = heldBytes(frame);
     const { peakBytes, sampling } = this.#options.report;
     const share = formatShare(bytes, peakBytes);
-    const interval = intervalInWords(bytes, frame.sampledBytes, sampling);
-    const amount = interval === '' ? formatBytes(bytes) : `${formatBytes(bytes)} (${interval})`;
+    const amount = amountInWords(bytes, frame.sampledBytes, sampling);
     const held = `${parts.join(', ')}: ${say('%1, %2 of the peak', amount, share)}`;
     return frame.compared === null ? held : `${held}, ${differenceInWords(frame.compared)}`;
   }
@@ -382,8 +382,8 @@ function sibling(frame: FlameFrame, step: -1 | 1): FlameFrame | undefined {
   return siblings[siblings.indexOf(frame) + step];
 }
 
-function labelElement(flame: FlameFrame): HTMLElement {
-  const { frame, value, foldedFrames, compared } = flame;
+function labelElement(flame: FlameFrame, report: Report): HTMLElement {
+  const { frame, foldedFrames } = flame;
   const label = labelOf(flame);
   const text = element('span', { class: 'fil-label-text' });
   // `DataFrame.` of `DataFrame.merge`: the first to go where there is little room.
@@ -401,8 +401,8 @@ function labelElement(flame: FlameFrame): HTMLElement {
   if (foldedFrames > 0) {
     text.append(' ', element('span', { class: 'fil-label-place' }, foldedWords(foldedFrames)));
   }
-  const bytes = compared === null ? formatBytes(value) : formatDelta(deltaBytes(flame));
-  return element('div', { class: 'fil-label' }, text, element('span', { class: 'fil-label-bytes' }, bytes));
+  const amount = element('span', { class: 'fil-label-bytes' }, amountInShort(flame, report));
+  return element('div', { class: 'fil-label' }, text, amount);
 }
 
 /** `3 frames folded`. */

@@ -3,12 +3,12 @@
  */
 import { frameLabel, type FrameLabel, libraryOf } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { intervalInWords } from '../../../schema/sampling.js';
+import { canBeChance, intervalInWords, intervalOfChange } from '../../../schema/sampling.js';
 import { mappedInWords } from '../../../schema/summary.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
-import { FIRST_ROWS, type LineOrder, type LineRow, sortRows } from '../../../schema/tree/lines.js';
+import { FIRST_ROWS, type LineOrder, type LineRow, ownDeltaBytes, sortRows } from '../../../schema/tree/lines.js';
 
 export interface LineTableEvents {
   /** The reader wants to see a line; null where nobody can show it. */
@@ -44,10 +44,14 @@ export class LineTable {
   }
 
   /** Leaves only lines that contain a text, literally, in any case. Tells how many those are and what they held. */
-  search(term: string): { readonly rows: number; readonly bytes: number } {
+  search(term: string): { readonly rows: number; readonly bytes: number; readonly sampledBytes: number } {
     this.#term = term.trim().toLowerCase();
     const rows = this.#draw();
-    return { rows: rows.length, bytes: rows.reduce((sum, { ownBytes }) => sum + ownBytes, 0) };
+    return {
+      rows: rows.length,
+      bytes: rows.reduce((sum, { ownBytes }) => sum + ownBytes, 0),
+      sampledBytes: rows.reduce((sum, { ownSampledBytes }) => sum + ownSampledBytes, 0),
+    };
   }
 
   #draw(): readonly LineRow[] {
@@ -113,12 +117,10 @@ export class LineTable {
   }
 
   #row(row: LineRow): HTMLElement {
-    const { ownBytes, totalBytes, deltaBytes } = row;
+    const { ownBytes, totalBytes } = row;
     const cells = [this.#amount(ownBytes, row.ownSampledBytes), this.#amount(totalBytes, row.totalSampledBytes)];
     if (this.#before !== null) {
-      const delta = deltaBytes ?? 0;
-      const kind = delta === 0 ? 'same' : delta > 0 ? 'more' : 'less';
-      cells.push(element('td', { class: `fil-number fil-${kind}` }, formatDelta(delta)));
+      cells.push(this.#change(row, this.#before));
     }
     const bar = element('i', { attributes: { 'aria-hidden': 'true' } });
     bar.style.width = `${(60 * ownBytes) / Math.max(1, this.#report.peakBytes)}px`;
@@ -129,12 +131,18 @@ export class LineTable {
   /** Bytes, with their interval where they are estimated. */
   #amount(bytes: number, sampledBytes: number): HTMLElement {
     const interval = bytes === 0 ? '' : intervalInWords(bytes, sampledBytes, this.#report.sampling);
-    return element(
-      'td',
-      { class: 'fil-number' },
-      formatBytes(bytes),
-      ...(interval === '' ? [] : [element('span', { class: 'fil-interval' }, ` ${interval}`)]),
-    );
+    return element('td', { class: 'fil-number' }, formatBytes(bytes), ...intervalElements(interval));
+  }
+
+  /** Own bytes more or less than before; in the colour of neither where that can be chance. */
+  #change(row: LineRow, { sampling }: Report): HTMLElement {
+    const { ownBytes: bytes, ownSampledBytes: sampledBytes, before } = row;
+    const now = { bytes, sampledBytes, sampling: this.#report.sampling };
+    const then = { bytes: before?.ownBytes ?? 0, sampledBytes: before?.ownSampledBytes ?? 0, sampling };
+    const delta = ownDeltaBytes(row);
+    const kind = delta === 0 || canBeChance(now, then) ? 'same' : delta > 0 ? 'more' : 'less';
+    const interval = intervalOfChange(now, then);
+    return element('td', { class: `fil-number fil-${kind}` }, formatDelta(delta), ...intervalElements(interval));
   }
 
   #where(row: LineRow): (Node | string)[] {
@@ -174,4 +182,8 @@ export class LineTable {
     const { name, place, source } = this.#label(row);
     return `${name}\n${place}\n${source}\n${frame.file}:${frame.line}\n${libraryOf(frame.file)}`.toLowerCase();
   }
+}
+
+function intervalElements(interval: string): HTMLElement[] {
+  return interval === '' ? [] : [element('span', { class: 'fil-interval' }, ` ${interval}`)];
 }

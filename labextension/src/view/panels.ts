@@ -4,7 +4,8 @@
 import type { Frame } from '../../../schema/places.js';
 import { isUserCode } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { formatBytes, formatShare } from '../../../schema/units.js';
+import { amountInWords } from '../../../schema/sampling.js';
+import { formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { bottomUp } from '../../../schema/tree/bottom-up.js';
 import { comparedRows, mergedTree } from '../../../schema/tree/compare.js';
@@ -12,7 +13,14 @@ import { Flamegraph, type FlamegraphEvents } from './flamegraph.js';
 import type { Tab, ViewHost } from './host.js';
 import { LineTable } from './line-table.js';
 import { type LineRow, lineRows } from '../../../schema/tree/lines.js';
-import { flameFrames, type FlameFrame, type FlameTree, foldedFrames, matching } from '../../../schema/tree/model.js';
+import {
+  flameFrames,
+  type FlameFrame,
+  type FlameTree,
+  foldedFrames,
+  type Matches,
+  matching,
+} from '../../../schema/tree/model.js';
 import { TimeChart } from './time-chart.js';
 
 export interface Panel {
@@ -98,9 +106,10 @@ function flamePanel(name: string, tree: FlameTree, { report, before, host, event
     element: flamegraph.element,
     tree,
     search: (term) => {
-      const { frames, bytes } = flamegraph.search(term);
-      const count = frames.size === 1 ? say('1 frame') : say('%1 frames', frames.size);
-      return foundInWords(term, frames.size, count, bytes, report);
+      const found = flamegraph.search(term);
+      const { size } = found.frames;
+      const count = size === 1 ? say('1 frame') : say('%1 frames', size);
+      return foundInWords(term, size, count, found, report);
     },
     select: (isOfInterest) => {
       const matches = matching(tree, ({ frame }) => isOfInterest(frame));
@@ -147,9 +156,9 @@ function linesPanel({ report, before, isFolded, host }: PanelInput): Panel {
     element: table.element,
     tree: null,
     search: (term) => {
-      const { rows: found, bytes } = table.search(term);
-      const count = found === 1 ? say('1 line') : say('%1 lines', found);
-      return foundInWords(term, found, count, bytes, report);
+      const found = table.search(term);
+      const count = found.rows === 1 ? say('1 line') : say('%1 lines', found.rows);
+      return foundInWords(term, found.rows, count, found, report);
     },
     select: () => false,
     resetZoom: null,
@@ -177,9 +186,18 @@ function timePanel({ report, before }: PanelInput): Panel {
   };
 }
 
-function foundInWords(term: string, found: number, count: string, bytes: number, report: Report): string {
+/** `3 frames, 38.1 MiB (± 2.1 %), 66 %`: the interval is that of the sum. */
+export function foundInWords(
+  term: string,
+  found: number,
+  count: string,
+  { bytes, sampledBytes }: Pick<Matches, 'bytes' | 'sampledBytes'>,
+  { peakBytes, sampling }: Report,
+): string {
   if (term.trim() === '') {
     return '';
   }
-  return found === 0 ? say('not found') : `${count}, ${formatBytes(bytes)}, ${formatShare(bytes, report.peakBytes)}`;
+  return found === 0
+    ? say('not found')
+    : `${count}, ${amountInWords(bytes, sampledBytes, sampling)}, ${formatShare(bytes, peakBytes)}`;
 }

@@ -8,10 +8,9 @@ import { reportText } from '../../../schema/report-text.js';
 import { pruningStatement, residentStatement, untouchedStatement } from '../../../schema/summary.js';
 import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { notesInWords } from '../../../schema/notes.js';
-import { excessInWords, peakEstimate } from '../../../schema/sampling.js';
 import { say } from '../../../schema/words.js';
-import { deltaLevel, peakDelta } from '../../../schema/tree/compare.js';
 import { ofProcess } from '../../../schema/tree/of-process.js';
+import { type ChangeInWords, peakCompared, sinceLastRun } from './change.js';
 import { element } from './dom.js';
 import { requestElement } from './failed-request.js';
 import { headlineElement } from './headline.js';
@@ -133,29 +132,18 @@ export class ReportView {
   }
 
   #tellChange(previous: OtherReport): void {
-    let delta: number;
-    let before: Report;
+    let change: ChangeInWords;
     try {
-      before = previous.load();
-      delta = peakDelta(this.#report, before);
-      // Two runs of the same code differ by some bytes.
-      delta = deltaLevel(delta, Math.max(before.peakBytes, this.#report.peakBytes)) === 0 ? 0 : delta;
+      change = sinceLastRun(this.#report, previous.load());
     } catch {
       // It was there only to be compared with; the report itself is not concerned.
       return;
     }
-    const words =
-      delta === 0
-        ? say('as much as in the last run')
-        : delta < 0
-          ? say('%1 less than in the last run', excessInWords(peakEstimate(before), peakEstimate(this.#report)))
-          : say('%1 more than in the last run', excessInWords(peakEstimate(this.#report), peakEstimate(before)));
     const compare = element('button', { class: 'fil-link', attributes: { type: 'button' } }, say('compare'));
     compare.addEventListener('click', () => {
       this.compare(this.#compared === null ? previous : null);
     });
-    const kind = delta === 0 ? 'same' : delta < 0 ? 'less' : 'more';
-    this.#change.replaceChildren(' · ', element('span', { class: `fil-${kind}` }, words), ' ', compare);
+    this.#change.replaceChildren(' · ', element('span', { class: `fil-${change.kind}` }, change.words), ' ', compare);
   }
 
   #fillToolbar(): void {
@@ -257,19 +245,16 @@ export class ReportView {
     const isPicture = this.#tab === 'flamegraph' || this.#tab === 'bottom-up';
     const parts: Node[] = isPicture ? [legendElement(this.#tab, this.#compared !== null)] : [];
     if (this.#compared !== null) {
+      const { label, report: before } = this.#compared;
       if (this.#tab === 'time') {
         parts.push(element('span', {}, say('dashed: the earlier run')));
       }
-      const { report: before } = this.#compared;
-      const delta = peakDelta(this.#report, before);
-      const words =
-        delta === 0
-          ? say('the same peak')
-          : delta < 0
-            ? say('peak %1 less', excessInWords(peakEstimate(before), peakEstimate(this.#report)))
-            : say('peak %1 more', excessInWords(peakEstimate(this.#report), peakEstimate(before)));
       parts.push(
-        element('span', { class: 'fil-compared' }, say('Compared with %1: %2.', this.#compared.label, words)),
+        element(
+          'span',
+          { class: 'fil-compared' },
+          say('Compared with %1: %2.', label, peakCompared(this.#report, before)),
+        ),
         button(say('Stop comparing'), () => {
           this.compare(null);
         }),

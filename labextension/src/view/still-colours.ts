@@ -3,7 +3,7 @@
  */
 import { DELTA_LEVELS, deltaLevel } from '../../../schema/tree/compare.js';
 import { element } from './dom.js';
-import { deltaBytes, type FlameFrame, HEAT_LEVELS } from '../../../schema/tree/model.js';
+import { certainDeltaBytes, type FlameFrame, HEAT_LEVELS } from '../../../schema/tree/model.js';
 import type { StillColours } from './still.js';
 
 /**
@@ -43,7 +43,7 @@ export function stillColours(within: HTMLElement, comparedPeakBytes: number | nu
       if (comparedPeakBytes === null) {
         return heatOf(frame);
       }
-      const level = deltaLevel(deltaBytes(frame), comparedPeakBytes);
+      const level = deltaLevel(certainDeltaBytes(frame), comparedPeakBytes);
       return { fill: deltas.get(level) ?? neutral, ink: Math.abs(level) === DELTA_LEVELS ? hottestInk : heatInk };
     },
   };

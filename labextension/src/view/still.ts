@@ -3,9 +3,8 @@
  */
 import { fitting, shorten } from '../../../schema/picture.js';
 import type { Report } from '../../../schema/report.js';
-import { formatBytes, formatDelta } from '../../../schema/units.js';
 import { headline } from '../../../schema/summary.js';
-import { deltaBytes, type FlameFrame, type FlameTree, labelOf } from '../../../schema/tree/model.js';
+import { amountInShort, type FlameFrame, type FlameTree, labelOf } from '../../../schema/tree/model.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const WIDTH = 1200;
@@ -35,7 +34,7 @@ export function stillPicture(report: Report, tree: FlameTree, colours: StillColo
     svg.append(
       shape('rect', { x: left, y: top, width, height: LEVEL, fill, stroke: colours.paper, 'stroke-width': 1 }),
     );
-    const text = shorten(inOneLine(frame), fitting(width - 8));
+    const text = shorten(inOneLine(frame, report), fitting(width - 8));
     if (text !== '') {
       svg.append(writing(left + 4, top + 14, 11, ink, text));
     }
@@ -64,10 +63,9 @@ export function stillPicture(report: Report, tree: FlameTree, colours: StillColo
   return svg;
 }
 
-function inOneLine(frame: FlameFrame): string {
+function inOneLine(frame: FlameFrame, report: Report): string {
   const { name, place, source } = labelOf(frame);
-  const bytes = frame.compared === null ? formatBytes(frame.value) : formatDelta(deltaBytes(frame));
-  return `${[name, place, source].filter((part) => part !== '').join('  ')}  ${bytes}`;
+  return `${[name, place, source].filter((part) => part !== '').join('  ')}  ${amountInShort(frame, report)}`;
 }
 
 function shape(tag: string, attributes: Readonly<Record<string, string | number>>): SVGElement {

@@ -3,8 +3,8 @@
  */
 import { placeLabel, shortFile } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { amountInWords, intervalInWords } from '../../../schema/sampling.js';
-import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
+import { amountInWords, changeInWords, intervalInWords, mostUnseenBytes } from '../../../schema/sampling.js';
+import { formatBytes, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
 import { type Compared, type FlameFrame, heldBytes, labelOf } from '../../../schema/tree/model.js';
@@ -128,13 +128,17 @@ export class Tooltip {
 }
 
 /** How a frame differs from the same one of the earlier report. */
-export function differenceInWords({ nowBytes, beforeBytes }: Compared): string {
-  if (beforeBytes === 0) {
-    return say('new: nothing before');
+export function differenceInWords({ now, before }: Compared): string {
+  if (before.bytes === 0) {
+    // A sample that saw nothing can have missed a little.
+    return before.sampling === undefined
+      ? say('new: nothing before')
+      : say('new: less than %1 before', formatBytes(mostUnseenBytes(before.sampling)));
   }
-  return nowBytes === 0
-    ? say('gone: %1 before', formatBytes(beforeBytes))
-    : say('%1 compared with %2 before', formatDelta(nowBytes - beforeBytes), formatBytes(beforeBytes));
+  const then = amountInWords(before.bytes, before.sampledBytes, before.sampling);
+  return now.bytes === 0
+    ? say('gone: %1 before', then)
+    : say('%1 compared with %2 before', changeInWords(now, before), then);
 }
 
 function shortPlace(file: string, line: number): string {
