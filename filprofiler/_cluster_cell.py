@@ -46,18 +46,19 @@ class ClusterCell(Profile):
         limit_bytes: int | None,
         headroom_bytes: int | None,
         guard: bool | None,
+        say: Callable[[str], None],
     ) -> None:
-        """Begins both.
+        """Begins both; what is missing of the workers is said.
 
         Raises:
             ProfilingError: if either can't be begun.
         """
-        from filprofiler.dask import ClusterProfile
+        from filprofiler._dask_cluster import ClusterProfile
 
         self._subject = subject
         self._title = title
         self._all_cells = all_cells
-        self._cluster = ClusterProfile(client, output_directory=output_directory)
+        self._cluster = ClusterProfile(client, say=say, output_directory=output_directory)
         try:
             super().__init__(
                 subject,

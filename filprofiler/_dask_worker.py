@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from dask.utils import key_split
 from distributed.utils import thread_state
@@ -16,18 +17,49 @@ if TYPE_CHECKING:
     from distributed import Worker
 
 
-def probe(dask_worker: Worker) -> dict[str, Any]:
-    """Who this worker is, and why it could not be profiled."""
+class Probed(TypedDict):
+    """Who a worker is, and why it could not be profiled."""
+
+    version: str
+    why_not: str | None
+    label: str
+    process: tuple[str, int]
+
+
+class Part(TypedDict):
+    """A worker's part of a profile."""
+
+    label: str
+    process: tuple[str, int]
+    absent: str | None
+    """Why it took no part."""
+    found: tuple[str, bytes] | None
+    """Its machine, and what was found there; None for all workers of a machine but the first who is asked."""
+
+
+def probe(dask_worker: Worker) -> Probed:
+    """Asks a worker."""
     return {
         "version": workers.version(),
         "why_not": workers.why_not(),
-        "label": f"worker {dask_worker.name}",
-        "host": socket.gethostname(),
+        "label": _label(dask_worker),
+        "process": _process(),
     }
+
+
+def _label(dask_worker: Worker) -> str:
+    return f"worker {dask_worker.name} on {socket.gethostname()}"
+
+
+def _process() -> tuple[str, int]:
+    """The same for a worker that is a thread of the client's process."""
+    return socket.gethostname(), os.getpid()
 
 
 _profiles: set[str] = set()
 """That this process takes part in as a worker."""
+_refusals: dict[str, str] = {}
+"""Of profiles that it takes no part in: why."""
 
 
 def join(profile: str, dask_worker: Worker) -> dict[str, str]:
@@ -48,9 +80,36 @@ def join(profile: str, dask_worker: Worker) -> dict[str, str]:
     return answer
 
 
+def join_or_say_why(profile: str, dask_worker: Worker, version: str) -> None:
+    """As :func:`join`, for a client of this version, who will ask at the end why this process did not. Never fails."""
+    if version != workers.version():
+        _refusals[profile] = f"it has filprofiler {workers.version()}, and the client has {version}"
+        return
+    try:
+        join(profile, dask_worker)
+    except Exception as error:  # noqa: BLE001 (the worker is to start)
+        _refusals[profile] = str(error)
+
+
+def part_of(profile: str, dask_worker: Worker) -> Part:
+    """What the client asks each worker at the end.
+
+    Raises:
+        ProfilingError: if this machine has no report, with the reason.
+    """
+    absent = None if profile in _profiles else _refusals.get(profile, "it came when the profile had begun already")
+    return {
+        "label": _label(dask_worker),
+        "process": _process(),
+        "absent": absent,
+        "found": workers.collect(profile),
+    }
+
+
 def leave(profile: str) -> None:
     """Takes part no more. Does nothing if it did not."""
     _profiles.discard(profile)
+    _refusals.pop(profile, None)
     _restore_tasks()
     workers.leave(profile)
 
@@ -58,6 +117,11 @@ def leave(profile: str) -> None:
 def collect(profile: str) -> tuple[str, bytes] | None:
     """This machine, and what was found on it; None if nobody there took part."""
     return workers.collect(profile)
+
+
+def discard(profile: str) -> None:
+    """Nobody will collect it."""
+    workers.discard(profile)
 
 
 def renew(profile: str) -> None:

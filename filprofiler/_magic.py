@@ -153,6 +153,7 @@ class FilProfile(Magics):
             limit_bytes=request.limit_bytes,
             headroom_bytes=request.headroom_bytes,
             guard=request.guard,
+            say=lambda text: self.say(f"{text}."),
         )
 
     @property

@@ -43,6 +43,7 @@ __all__ = [
     "Missing",
     "collect",
     "combine",
+    "discard",
     "environment",
     "join",
     "leave",
@@ -65,6 +66,9 @@ RENEW_SECONDS = 20.0
 TASK_FILE = "<fil task>"
 """Of the code objects that name tasks; that of kernel/src/cluster/by-task.ts."""
 
+_COLLECTING = "collecting"
+_COLLECTED = "collected"
+"""Files beside the socket, of whoever has asked for the machine's report and has got it."""
 _LONGEST_SOCKET_PATH = 107
 _MOST_TASK_NAMES = 10_000
 
@@ -175,13 +179,23 @@ def join(
 
 
 def leave(profile: str) -> None:
-    """Ends what :func:`join` began; the process is again where it was before. Never fails."""
+    """Ends what :func:`join` began; the process is again where it was before. Never fails.
+
+    What it held stays in the profile, which the others go on with, until somebody has collected it.
+    """
     known = _joined.pop(profile, None)
     if known is not None:
         before = known.tree_before
         # If it can't go back, it is in none.
         with contextlib.suppress(_tracker.TrackerError):
             _tracker.move_to_tree(before if before and Path(before).exists() else _tracker.STANDING_BY)
+    place = _place(profile)
+    if (place / _COLLECTED).exists():
+        _ask_if_there(place, {"type": "end"})
+
+
+def discard(profile: str) -> None:
+    """Ends the profile on this machine without a report. Never fails."""
     place = _place(profile)
     if (place / "socket").exists():
         _ask_if_there(place, {"type": "end"})
@@ -206,16 +220,19 @@ def collect(profile: str) -> tuple[str, bytes] | None:
     if not place.exists():
         return None
     try:
-        os.close(os.open(place / "collected", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(place / _COLLECTING, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         return None
     try:
         data = _send(place, {"type": "report"})
         machine = _ask(place, {"type": "renew"})["directory"]
     except OSError as error:
-        (place / "collected").unlink(missing_ok=True)
+        (place / _COLLECTING).unlink(missing_ok=True)
         msg = f"Fil's process on this machine has gone: {error.strerror or error}"
         raise ProfilingError(msg) from error
+    # From now on the first who leaves ends it; whoever left before, as a worker that was retired, did not.
+    with contextlib.suppress(OSError):
+        (place / _COLLECTED).touch(0o600)
     if data[:2] != b"\x1f\x8b":
         raise ProfilingError(json.loads(data).get("problem", "it is not readable"))
     return machine, data

@@ -15,10 +15,10 @@ MB = 1_000_000
 SECONDS = 100
 
 TASKS = """
-import json, sys, time
+import json, os, subprocess, sys, time, warnings
 import dask
-from distributed import Client, LocalCluster
-from filprofiler.dask import preload, profile
+from distributed import Client, LocalCluster, Nanny
+from filprofiler.dask import environment, preload, profile
 
 def hold(size):
     held = bytearray(size)
@@ -40,6 +40,14 @@ def refusal(client):
             raise AssertionError("it was profiled")
     except RuntimeError as error:
         return str(error)
+
+# What the block returned, the report, and what was said before it.
+def profiled(client, block):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with profile(client) as running:
+            value = block()
+    return {"value": value, "report": running.result.report, "said": [str(each.message) for each in said]}
 
 def local(workers, **options):
     return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50, **options)
@@ -70,6 +78,11 @@ def by_path(report: dict[str, Any]) -> dict[tuple[str, ...], int]:
     return found
 
 
+def missing_of(report: dict[str, Any]) -> dict[str, str]:
+    """Why workers are missing, by their names without the host."""
+    return {each["worker"].partition(" on ")[0]: each["reason"] for each in report["cluster"]["missing"]}
+
+
 def below(report: dict[str, Any], task: str, function: str) -> int:
     """What functions hold below a task, over all workers."""
     return sum(
@@ -86,7 +99,7 @@ def test_a_local_clusters_workers_are_restarted_with_the_tracker_and_profiled_by
 if __name__ == "__main__":
     with local(2) as cluster, Client(cluster) as client:
         client.wait_for_workers(2)
-        unprepared = refusal(client)
+        unprepared = profiled(client, lambda: client.submit(hold, 1).result())
         preload(client)
         with profile(client, sys.argv[1], title="two tasks") as profiled:
             kept = client.submit(keep, 20_000_000)
@@ -106,8 +119,14 @@ if __name__ == "__main__":
 """,
         str(tmp_path / "report"),
     )
-    assert "not preloaded" in answer["unprepared"]
-    assert "preload(client)" in answer["unprepared"]
+    unprepared = answer["unprepared"]
+    assert unprepared["value"] == 1
+    [said] = unprepared["said"]
+    assert "not preloaded" in said
+    assert "preload(client)" in said
+    assert sorted(missing_of(unprepared["report"])) == ["worker 0", "worker 1"]
+    [note] = unprepared["report"]["notes"]
+    assert "not preloaded" in note["text"]
     assert "another version" in answer["other"]
     assert "0.0.1" in answer["other"]
     assert answer["preload"] is None
@@ -155,6 +174,91 @@ if __name__ == "__main__":
     assert "its memory limit: 476.8 MiB" in report["notes"][0]["text"]
 
 
+def test_where_no_worker_can_be_profiled_the_block_runs_and_the_report_says_why(tmp_path: Path) -> None:
+    answer = run_python(
+        tmp_path,
+        """
+class Stubborn(Nanny):
+    async def restart(self, *arguments, **options):
+        raise RuntimeError("no restarts here")
+
+if __name__ == "__main__":
+    answer = {}
+    for name, options in (("threads", {"processes": False}), ("stubborn", {"worker_class": Stubborn})):
+        with local(1, **options) as cluster, Client(cluster) as client:
+            client.wait_for_workers(1)
+            with warnings.catch_warnings(record=True) as said:
+                preload(client)
+            done = profiled(client, lambda: client.submit(hold, 1000).result())
+            answer[name] = {**done, "unable": [str(each.message) for each in said]}
+    answer["closed"] = refusal(client)
+    print(json.dumps(answer))
+""",
+    )
+    threads, stubborn = answer["threads"], answer["stubborn"]
+    assert threads["value"] == stubborn["value"] == 1000
+    assert "no nanny" in threads["unable"][0]
+    assert "no restarts here" in stubborn["unable"][0]
+    assert "processes=False" in threads["said"][0]
+    assert "not preloaded" in stubborn["said"][0]
+    for done, reason in ((threads, "processes=False"), (stubborn, "not preloaded")):
+        assert done["report"]["peakBytes"] == 0
+        assert reason in missing_of(done["report"])["worker 0"]
+        assert reason in done["report"]["notes"][0]["text"]
+    assert "client is closed" in answer["closed"]
+
+
+def test_workers_that_go_are_in_the_report_and_those_that_come_are_profiled_or_named(tmp_path: Path) -> None:
+    (tmp_path / "without_library.py").write_text("import sys\nsys.modules['filprofiler'] = None\n")
+    answer = run_python(
+        tmp_path,
+        """
+def start(name, *arguments, **variables):
+    return subprocess.Popen(
+        [sys.executable, "-m", "dask", "worker", cluster.scheduler_address, "--name", name, "--nthreads", "1",
+         "--no-nanny", "--no-dashboard", *arguments],
+        stderr=subprocess.DEVNULL, env={**os.environ, **variables}, cwd=sys.argv[1],
+    )
+
+def come_and_go():
+    client.submit(hold, 30_000_000, workers=[1]).result()
+    client.retire_workers(names=[1], close_workers=True)
+    started = [start("late", **environment()), start("bare", "--preload", "without_library.py")]
+    while not {"late", "bare"} <= addresses().keys():
+        time.sleep(0.1)
+    for name, size in ((0, 20_000_000), ("late", 25_000_000)):
+        client.submit(hold, size, workers=[name]).result()
+    return started
+
+def addresses():
+    return {each["name"]: address for address, each in client.scheduler_info(n_workers=-1)["workers"].items()}
+
+if __name__ == "__main__":
+    preload()
+    with local(2) as cluster, Client(cluster) as client:
+        client.wait_for_workers(2)
+        with profile(client) as running:
+            started = come_and_go()
+        bare = addresses()["bare"]
+        for process in started:
+            process.kill()
+            process.wait()
+    print(json.dumps({"report": running.result.report, "bare": bare}))
+""",
+        str(tmp_path),
+    )
+    report = answer["report"]
+    held = {path[0]: total for path, total in by_path(report).items() if path[1:] == ("hold",)}
+    assert {worker: total // MB for worker, total in held.items()} == {
+        "worker 0": 20,
+        "worker 1": 30,
+        "worker late": 25,
+    }
+    [missing] = report["cluster"]["missing"]
+    assert missing["worker"] == answer["bare"]
+    assert "no filprofiler" in missing["reason"]
+
+
 @pytest.fixture
 def commands(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     running: list[subprocess.Popen[bytes]] = []
@@ -196,10 +300,11 @@ if __name__ == "__main__":
     with Client(scheduler_file=sys.argv[1], timeout=60) as client:
         client.wait_for_workers(4, timeout=60)
         addresses = {each["name"]: address for address, each in client.scheduler_info(n_workers=-1)["workers"].items()}
-        try:
+        with warnings.catch_warnings(record=True) as said:
             preload(client)
-        except RuntimeError as error:
-            unable = str(error)
+        [unable] = [str(each.message) for each in said]
+        client.wait_for_workers(4, timeout=60)
+        addresses = {each["name"]: address for address, each in client.scheduler_info(n_workers=-1)["workers"].items()}
         with profile(client) as profiled:
             for number, name in enumerate(("nanny", "alone", "plain")):
                 client.submit(hold, 30_000_000 + number, workers=[name]).result()
@@ -255,6 +360,16 @@ client.gather(client.map(hold, [30_000_000, 31_000_000]))""",
     assert "name 'nobody' is not defined" in refused.text("stderr")
     assert refused.text() == "1\n"
     own_kernel.run("client.close(); cluster.close()", timeout=60)
+    closed = own_kernel.run("%%filprofile --dask client\nprint(2)", timeout=60)
+    assert "client is closed" in closed.text("stderr")
+    assert closed.text() == "2\n"
+    own_kernel.run("client = Client(processes=False, n_workers=1, dashboard_address=None)", timeout=60)
+    here = own_kernel.run(
+        "%%filprofile --dask client\nkept = client.submit(bytes, 20_000_000).result()", timeout=60
+    ).report
+    assert here.data["peakBytes"] >= 20 * MB
+    assert "client's process, which is profiled" in missing_of(here.data)["worker 0"]
+    own_kernel.run("client.close()", timeout=60)
 
 
 def held_by_workers(report: Report) -> int:

@@ -5,7 +5,7 @@ import { noteText } from '../../../schema/notes.js';
 import type { Cluster } from '../../../schema/cluster.js';
 import type { TrackedProcess } from '../../../schema/processes.js';
 import type { Report, ReportNote, ReportOutcome, ReportSubject } from '../../../schema/report.js';
-import { parseReport } from '../../../schema/report.js';
+import { parseReport, REPORT_VERSION } from '../../../schema/report.js';
 import { processFrameName } from '../../../schema/tree/of-process.js';
 import { displayableReport } from '../commands/displayable-report.js';
 import { displayableProcesses, displayableSubject, displayableTitle } from '../report/build.js';
@@ -53,11 +53,14 @@ export function joinMachines(machines: readonly MachineReport[], context: Cluste
   }
   const cells = new Map(context.cells.map((cell) => [cell.filename, cell]));
   const merger = new ReportMerger('sum');
+  if (parts.length === 0) {
+    merger.add(emptyReport(context));
+  }
   for (const { report, process } of parts) {
     merger.add(belowProcess(withCells(report, cells), processFrameName(process), process.command));
   }
   const starts = parts.map(({ series }) => series.startSeconds);
-  const start = starts.reduce((least, each) => Math.min(least, each), Infinity);
+  const start = starts.length === 0 ? Date.now() / 1000 : starts.reduce((least, each) => Math.min(least, each));
   const end = parts.reduce((most, { process, series }) => {
     const last = series.startSeconds + Math.max(series.seconds.at(-1) ?? 0, process.endedSeconds ?? 0);
     return Math.max(most, last);
@@ -79,7 +82,7 @@ export function joinMachines(machines: readonly MachineReport[], context: Cluste
   const codes: ReportNote['code'][] = [
     ...(cluster.deaths.length > 0 ? (['workers-died'] as const) : []),
     ...(cluster.missing.length > 0 ? (['workers-missing'] as const) : []),
-    'cluster',
+    ...(machines.length > 0 ? (['cluster'] as const) : []),
   ];
   return {
     ...merged,
@@ -215,6 +218,27 @@ function withCells(report: Report, cells: ReadonlyMap<string, CellSource>): Repo
         return displayable((known?.[at(frames.line, row) - 1] ?? line).trim(), LONGEST_LINE);
       }),
     },
+  };
+}
+
+/** Where no worker could be asked there is nothing but the reasons to tell. */
+function emptyReport({ subject, outcome, title, producer }: ClusterContext): Report {
+  return {
+    version: REPORT_VERSION,
+    title,
+    subject,
+    outcome,
+    peakBytes: 0,
+    retainedBytes: 0,
+    residentBeforeBytes: null,
+    startedAt: new Date().toISOString(),
+    durationSeconds: 0,
+    frames: { kind: ['root'], function: [''], file: [''], line: [0], sourceLine: [''], cell: [-1] },
+    tree: { parent: [-1], frame: [0], totalBytes: [0], selfBytes: [0] },
+    pruned: { nodes: 0, bytes: 0 },
+    timeline: { seconds: [], bytes: [] },
+    notes: [],
+    producer,
   };
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Cluster } from '../../../schema/cluster.js';
 import type { CellSource } from '../../../schema/control.js';
 import { parseReport, type Report } from '../../../schema/report.js';
 import { byTask } from '../../src/cluster/by-task.js';
@@ -57,13 +58,17 @@ function machine(
   });
 }
 
-function joined(machines: readonly MachineReport[], cells: readonly CellSource[] = []): Report {
+function joined(
+  machines: readonly MachineReport[],
+  cells: readonly CellSource[] = [],
+  missing: Cluster['missing'] = [],
+): Report {
   const report = joinMachines(machines, {
     subject: { kind: 'call', name: 'profile' },
     title: null,
     outcome: { kind: 'completed' },
     cells,
-    missing: [],
+    missing,
     client: null,
     producer,
   });
@@ -148,6 +153,13 @@ describe('the reports of a cluster', () => {
     expect(report.frames.file[row]).toBe('Cell [7]');
     expect(report.frames.cell[row]).toBe(7);
     expect(report.frames.sourceLine[row]).toBe('return bytes(400)');
+  });
+
+  it('say who is missing where no machine has sent anything', () => {
+    const report = joined([], [], [{ worker: 'worker 0 on host', reason: 'not preloaded' }]);
+    expect(report.peakBytes).toBe(0);
+    expect(report.cluster?.machines).toEqual([]);
+    expect(report.notes).toEqual([{ code: 'workers-missing', text: 'Missing here: worker 0 on host: not preloaded' }]);
   });
 
   it('refuse what is no report', () => {
