@@ -47,11 +47,12 @@ export function noteText(code: ReportNote['code'], { outcome, sampling, merged, 
     case 'sampled':
       return say(
         'This is a sample: one byte in %1 of small blocks was looked at, blocks of %2 and more were counted each. In 95 of 100 cases the true figures are within what stands beside the estimates.',
-        formatBytes(sampling?.meanBytes ?? 0),
+        // Of a mean of n reports it says how sure that is: as if each had been looked at so much finer.
+        formatBytes((sampling?.meanBytes ?? 0) * (merged?.rule === 'mean' ? merged.reports.length : 1)),
         formatBytes(sampling?.exactFromBytes ?? 0),
       );
     case 'merged':
-      return meaningOfMerged(merged?.rule ?? 'sum', merged?.reports.length ?? 0);
+      return meaningOfMerged(merged?.rule ?? 'sum', merged?.reports.length ?? 0, sampling !== undefined);
     case 'cluster':
       return meaningOfCluster(cluster?.machines ?? [], cluster?.hasClient ?? false);
     case 'workers-died':
@@ -69,18 +70,22 @@ export function noteText(code: ReportNote['code'], { outcome, sampling, merged, 
 }
 
 /** What figures that were merged from others are, and what they are not. */
-function meaningOfMerged(rule: MergeRule, count: number): string {
+function meaningOfMerged(rule: MergeRule, count: number, isSampled: boolean): string {
   switch (rule) {
     case 'sum':
       return say(
         'This is the sum of %1 reports, each at its own peak: so much was held at one moment only if the peaks coincided.',
         count,
       );
-    case 'largest':
-      return say(
+    case 'largest': {
+      const meaning = say(
         'Of %1 reports this shows for each call stack the most that it held at the peak of any of them; no single run need have held all of it.',
         count,
       );
+      return isSampled
+        ? `${meaning} ${say('Estimates that differ by no more than chance count as one, by their mean: else the largest would be too high.')}`
+        : meaning;
+    }
     case 'mean':
       return say('This is the mean of %1 reports, each at its own peak.', count);
   }

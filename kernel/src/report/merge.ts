@@ -13,6 +13,7 @@ import {
   REPORT_VERSION,
 } from '../../../schema/report.js';
 import { subjectLabel } from '../../../schema/places.js';
+import { Largest } from './largest.js';
 
 interface Row {
   readonly kind: FrameKind;
@@ -26,9 +27,13 @@ interface Row {
 interface Node {
   readonly frame: number;
   readonly children: Map<number, Node>;
+  /** As the rule has it: the sum, or, once all reports are there, the most of any. */
   selfBytes: number;
   sampledBytes: number;
   totalBytes: number;
+  /** Of the rule `largest`, with in how many reports the stack was. */
+  readonly largest: Largest;
+  seen: number;
 }
 
 const newNode = (frame: number): Node => ({
@@ -37,6 +42,8 @@ const newNode = (frame: number): Node => ({
   selfBytes: 0,
   sampledBytes: 0,
   totalBytes: 0,
+  largest: new Largest(),
+  seen: 0,
 });
 
 /** Collects reports. */
@@ -51,7 +58,7 @@ export class ReportMerger {
   #first: Report | null = null;
   #meanBytes = 0;
   #exactFromBytes = 0;
-  #retainedBytes = 0;
+  readonly #retained = { bytes: 0, sampledBytes: 0, isKnown: true };
   #prunedNodes = 0;
   #succeeded = true;
 
@@ -74,7 +81,7 @@ export class ReportMerger {
     }
     this.#meanBytes = Math.max(this.#meanBytes, report.sampling?.meanBytes ?? 0);
     this.#exactFromBytes = Math.max(this.#exactFromBytes, report.sampling?.exactFromBytes ?? 0);
-    this.#retainedBytes = this.#combined(this.#retainedBytes, report.retainedBytes);
+    this.#addRetained(report);
     this.#prunedNodes += report.pruned.nodes;
     this.#succeeded &&= report.outcome.kind === 'completed' || report.outcome.kind === 'running';
     this.#addTree(report);
@@ -91,11 +98,15 @@ export class ReportMerger {
       throw new RangeError('No report was added to be merged.');
     }
     const count = this.#reports.length;
+    if (this.#rule === 'largest') {
+      this.#chooseLargest();
+    }
     const tree = this.#columns();
     const reports = this.#reports
       .map(({ name, startedAt, durationSeconds, peakBytes }) => ({ name, startedAt, durationSeconds, peakBytes }))
       .sort((a, b) => Date.parse(a.startedAt) - Date.parse(b.startedAt));
     const merged = { rule: this.#rule, reports };
+    const sampling = this.#meanBytes === 0 ? {} : { sampling: this.#sampling(count) };
     const startedAt = reports[0]?.startedAt ?? first.startedAt;
     const endedAt = this.#reports.reduce((latest, each) => Math.max(latest, each.endedAt), 0);
     const title = this.#titles.size === 1 ? [...this.#titles].join('') : `${this.#titles.size} programs`;
@@ -106,7 +117,7 @@ export class ReportMerger {
       subject: first.subject,
       outcome: this.#succeeded ? { kind: 'completed' } : { kind: 'error' },
       peakBytes: tree.totalBytes[0] ?? 0,
-      retainedBytes: this.#share(this.#retainedBytes),
+      retainedBytes: this.#share(this.#retained.bytes),
       residentBeforeBytes: null,
       resident: null,
       memoryLimit: null,
@@ -127,19 +138,40 @@ export class ReportMerger {
       },
       timeline: { seconds: [], bytes: [] },
       notes: [
-        { code: 'merged', text: noteText('merged', { outcome: first.outcome, merged }) },
+        { code: 'merged', text: noteText('merged', { outcome: first.outcome, merged, ...sampling }) },
         ...this.#notes.values(),
       ],
       merged,
-      ...(this.#meanBytes === 0 ? {} : { sampling: this.#sampling(count) }),
+      ...sampling,
       producer,
     };
   }
 
-  /** The variance of a mean of n is an n-th of that of one, as if it had been sampled so much finer. */
+  /**
+   * Runs are independent, so of a sum the variances add, as they do of stacks of one run. The variance of a mean of n is an n-th of that of
+   * one, as if it had been sampled so much finer. Of reports that were sampled differently the coarsest counts: no interval is too narrow.
+   */
   #sampling(count: number): NonNullable<Report['sampling']> {
     const meanBytes = this.#rule === 'mean' ? Math.max(1, Math.round(this.#meanBytes / count)) : this.#meanBytes;
-    return { meanBytes, exactFromBytes: this.#exactFromBytes };
+    const { sampledBytes, isKnown } = this.#retained;
+    return {
+      meanBytes,
+      exactFromBytes: this.#exactFromBytes,
+      ...(isKnown ? { retainedSampledBytes: this.#share(sampledBytes) } : {}),
+    };
+  }
+
+  #addRetained({ retainedBytes, sampling }: Report): void {
+    const retained = this.#retained;
+    const sampledBytes = sampling === undefined ? 0 : (sampling.retainedSampledBytes ?? null);
+    retained.isKnown &&= sampledBytes !== null;
+    if (this.#rule !== 'largest') {
+      retained.bytes += retainedBytes;
+      retained.sampledBytes += sampledBytes ?? 0;
+    } else if (retainedBytes >= retained.bytes) {
+      retained.bytes = retainedBytes;
+      retained.sampledBytes = sampledBytes ?? 0;
+    }
   }
 
   #addTree(report: Report): void {
@@ -155,23 +187,42 @@ export class ReportMerger {
       }),
     );
     const nodes: Node[] = [];
+    /** Stacks of a report that look the same are one. */
+    const heldBy = new Map<Node, { bytes: number; sampledBytes: number }>();
     for (let row = 0; row < tree.parent.length; row++) {
       const above = row === 0 ? null : nodes[at(tree.parent, row)];
       const node = above ? childOf(above, at(rows, at(tree.frame, row))) : this.#root;
-      const bytes = at(tree.selfBytes, row);
-      const sampledBytes = tree.sampledBytes?.[row] ?? 0;
-      if (this.#rule !== 'largest') {
-        node.sampledBytes += sampledBytes;
-      } else if (bytes > node.selfBytes) {
-        node.sampledBytes = sampledBytes;
-      }
-      node.selfBytes = this.#combined(node.selfBytes, bytes);
+      const held = heldBy.get(node) ?? { bytes: 0, sampledBytes: 0 };
+      held.bytes += at(tree.selfBytes, row);
+      held.sampledBytes += tree.sampledBytes?.[row] ?? 0;
+      heldBy.set(node, held);
       nodes.push(node);
+    }
+    for (const [node, { bytes, sampledBytes }] of heldBy) {
+      if (this.#rule === 'largest') {
+        node.largest.add({ bytes, sampledBytes, sampling: report.sampling });
+        node.seen += 1;
+      } else {
+        node.selfBytes += bytes;
+        node.sampledBytes += sampledBytes;
+      }
     }
   }
 
-  #combined(before: number, now: number): number {
-    return this.#rule === 'largest' ? Math.max(before, now) : before + now;
+  #chooseLargest(): void {
+    const sampling = this.#meanBytes === 0 ? undefined : { meanBytes: this.#meanBytes };
+    const waiting = [this.#root];
+    for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+      const unseen = this.#reports.length - node.seen;
+      if (unseen > 0) {
+        node.largest.add({ bytes: 0, sampledBytes: 0, sampling }, unseen);
+        node.seen += unseen;
+      }
+      const { bytes, sampledBytes } = node.largest.estimate();
+      node.selfBytes = bytes;
+      node.sampledBytes = sampledBytes;
+      waiting.push(...node.children.values());
+    }
   }
 
   /** What a sum stands for. */

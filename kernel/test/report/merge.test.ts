@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { noteText } from '../../../schema/notes.js';
 import { parseReport, type Report } from '../../../schema/report.js';
+import { intervalOf, sampledPeakBytes, sampledTotals } from '../../../schema/sampling.js';
 import { ReportMerger } from '../../src/report/merge.js';
 import { buildReport, type ReportContext } from '../../src/report/build.js';
 import { contextOf, snapshotOfColumns } from './snapshots.js';
@@ -93,6 +95,93 @@ describe('reports that are merged', () => {
     expect(merged('sum', sampled).sampling?.meanBytes).toBe(65_536);
     expect(merged('mean', sampled).tree.sampledBytes?.reduce((a, b) => a + b)).toBe(40);
     expect(merged('mean', sampled).sampling?.meanBytes).toBe(32_768);
-    expect(merged('largest', sampled).tree.sampledBytes?.reduce((a, b) => a + b)).toBe(20);
+    expect(merged('sum', sampled).sampling?.retainedSampledBytes).toBe(
+      sampled.reduce((sum, { sampling }) => sum + (sampling?.retainedSampledBytes ?? NaN), 0),
+    );
+    // The text tells how it was sampled, not how sure the mean is.
+    for (const rule of ['sum', 'mean'] as const) {
+      const report = merged(rule, sampled);
+      expect(noteText('sampled', report)).toContain('one byte in 64.0 KiB');
+    }
+  });
+
+  it('does not know what of the end is estimated if one of them does not', () => {
+    const [one, other] = [1, 2].map((day) => reportOf(100, 1000, `2026-11-0${day}T00:00:00Z`, [60, 0]));
+    if (one?.sampling === undefined || other === undefined) {
+      throw new Error('They are sampled.');
+    }
+    const { meanBytes, exactFromBytes } = one.sampling;
+    const old = { ...one, sampling: { meanBytes, exactFromBytes } };
+    expect(merged('sum', [old, other]).sampling).toEqual({ meanBytes, exactFromBytes });
+  });
+
+  describe('by the most of any run', () => {
+    const MIB = 2 ** 20;
+    const of = (load: number, day: number): Report =>
+      reportOf(load, 100 * MIB + day, `2026-11-0${day}T00:00:00Z`, [load, 0]);
+
+    it('tell which held more, where samples can', () => {
+      const report = merged('largest', [of(10 * MIB, 1), of(100 * MIB, 2), of(20 * MIB, 3)]);
+      expect(bytesOf(report)).toMatchObject({ load: 100 * MIB });
+      // What was counted is the most to the byte.
+      expect(bytesOf(report)).toMatchObject({ compute: 100 * MIB + 3 });
+      expect(sampledPeakBytes(report)).toBe(100 * MIB);
+      expect(report.notes[0]?.text).toContain('by their mean');
+      expect(merged('largest', days).notes[0]?.text).not.toContain('by their mean');
+    });
+
+    it('are not higher by chance', () => {
+      const report = merged('largest', [of(10 * MIB, 1), of(11 * MIB, 2), of(9 * MIB, 3)]);
+      expect(bytesOf(report)).toMatchObject({ load: 10 * MIB });
+      // Seen once in three runs.
+      expect(bytesOf(merged('largest', [of(65_536, 1), of(0, 2), of(0, 3)]))['load']).toBe(Math.round(65_536 / 3));
+    });
+  });
+
+  it.each(['sum', 'mean', 'largest'] as const)('cover what was there, in at least 95 of 100 cases: %s', (rule) => {
+    let seed = 7;
+    const random = (): number => {
+      // xorshift32 (Marsaglia, Journal of Statistical Software 8, 2003).
+      seed ^= seed << 13;
+      seed ^= seed >>> 17;
+      seed ^= seed << 5;
+      return (seed >>> 0) / 2 ** 32;
+    };
+    const seenOf = (bytes: number): number => {
+      let count = -1;
+      for (let time = 0; time < bytes / 65_536; count++) {
+        time -= Math.log(1 - random());
+      }
+      return count * 65_536;
+    };
+    const truth = { load: 40 * 65_536, compute: 3 * 65_536 };
+    const runs = 8;
+    const times = rule === 'sum' ? runs : 1;
+    let [covered, all] = [0, 0];
+    for (let trial = 0; trial < 200; trial++) {
+      const report = merged(
+        rule,
+        Array.from({ length: runs }, () => {
+          const seen = [seenOf(truth.load), seenOf(truth.compute)] as const;
+          return reportOf(...seen, '2026-11-01T00:00:00Z', seen);
+        }),
+      );
+      const totals = sampledTotals(report) ?? new Float64Array();
+      for (const [name, bytes] of [...Object.entries(truth), ['', truth.load + truth.compute] as const]) {
+        const node = report.tree.frame.findIndex((row) => report.frames.function[row] === name);
+        if (report.sampling === undefined || node < 0) {
+          all += 1;
+          continue;
+        }
+        const { lowBytes, highBytes } = intervalOf(
+          report.tree.totalBytes[node] ?? 0,
+          totals[node] ?? 0,
+          report.sampling,
+        );
+        all += 1;
+        covered += Number(lowBytes <= bytes * times && bytes * times <= highBytes);
+      }
+    }
+    expect(covered / all).toBeGreaterThan(0.95);
   });
 });
