@@ -181,17 +181,26 @@ class CellEvents:
             return
         self._state.cell = None
         self._shell.ast_transformers.remove(cell)
+        number = _number_of(cell, result)
         if isinstance(cell.profile, SampledProfile):
-            cell.profile.end(_outcome(result))
+            cell.profile.end(_outcome(result), number)
         elif cell.profile is not None and cell.request is not None:
             memory_error = contains_memory_error(None if result is None else _error(result))
-            self._profiler.end(cell.profile, cell.request, _outcome(result), cell.number, memory_error=memory_error)
+            self._profiler.end(cell.profile, cell.request, _outcome(result), number, memory_error=memory_error)
 
 
 def _refuse(problem: str) -> Never:
     """What a front end asks for beside the cell can't be done: the cell does not run."""
     sys.stderr.write(f"UsageError: {problem}\n")
     raise InputRejected(problem)
+
+
+def _number_of(cell: _Cell, result: ExecutionResult | None) -> int | None:
+    """The n of its `In [n]`; None if it has none."""
+    # The counter is the shell's: a subshell's cell that began at the same time has raised it once more.
+    if cell.number is None or result is None or result.execution_count is None:
+        return cell.number
+    return result.execution_count
 
 
 def _error(result: ExecutionResult) -> BaseException | None:

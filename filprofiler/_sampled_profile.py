@@ -50,8 +50,13 @@ class SampledProfile:
                 _tracker.end()
                 self._seconds = self._seconds or time.monotonic() - self._began
 
-    def end(self, outcome: Outcome) -> None:
-        """Ends the profile, unless it has given way to another, and has its figures told."""
+    def end(self, outcome: Outcome, number: int | None) -> None:
+        """Ends the profile, unless it has given way to another, and has its figures told.
+
+        Args:
+            outcome: how the cell ended.
+            number: the n of its `In [n]`, which is certain at the end only; None if it has none.
+        """
         with _stopping:
             self.stop()
             if not self._leave():
@@ -59,7 +64,7 @@ class SampledProfile:
         session, peak_bytes = _tracker.last_session()
         self._news.add(
             {
-                "subject": self._cell.subject,
+                "subject": {**self._cell.subject, "executionCount": number},
                 "parentHeader": self._cell.parent_header,
                 "outcome": outcome,
                 "seconds": self._seconds or 0.0,

@@ -424,3 +424,18 @@ def test_cells_in_a_subshell_beside_a_sampled_one_answer_as_without_and_have_no_
     alone = own_kernel.collect(start(own_kernel, "alone = bytearray(9_000_000)", "alone", subshell))
     assert sampled(own_kernel, alone)["cellId"] == "alone"
     assert sampled(own_kernel, run(own_kernel, ALLOCATE, cell_id="after"))["peakBytes"] > 30_000_000
+
+
+def test_a_cell_that_is_overtaken_as_it_begins_is_told_with_its_own_number(own_kernel: Kernel) -> None:
+    tell(own_kernel, "comm_open")
+    # What the cell of a subshell does that begins between the raising of the counter and IPython's event.
+    overtake = "shell = get_ipython()\ndef overtake():\n    shell.execution_count += 1\n"
+    run(own_kernel, f"{overtake}shell.events.register('pre_execute', overtake)", cell_id=None)
+    result = run(own_kernel, ALLOCATE)
+    number = result.contents("execute_input")[0]["execution_count"]
+    told = sampled(own_kernel, result)
+    assert told["executionCount"] == number
+    wish(own_kernel, told["serial"])
+    report = Report.unpack(next_news(own_kernel, "report", serial=told["serial"])["bundle"])
+    assert report.data["subject"]["executionCount"] == number
+    assert report.bytes_of(f"Cell [{number}]", 1) >= 40_000_000

@@ -101,7 +101,7 @@ export class SampledCells {
     if (!settings.samplesCells) {
       if (isOpen) {
         this.#openings.delete(kernel);
-        send(kernel, closeMessage(kernel));
+        send(kernel, { type: 'comm_close' });
       }
     } else if (!isOpen && isOurs && !ENDS.includes(kernel.status)) {
       this.#openings.set(kernel, { isOver: false });
@@ -112,7 +112,7 @@ export class SampledCells {
   /** Tells a kernel that this page is there: before it runs the first cell, and when it asks. */
   #open(kernel: Kernel.IKernelConnection): void {
     if (this.#openings.has(kernel)) {
-      send(kernel, openMessage(kernel));
+      send(kernel, { type: 'comm_open' });
     }
   }
 
@@ -172,7 +172,9 @@ export class SampledCells {
         const isThere = this.#openings.get(kernel) === opening && !opening.isOver;
         // Its answer is a message to all pages; the process's own reply comes when it is idle.
         return (
-          isThere && kernel.connectionStatus === 'connected' && send(kernel, wishMessage(kernel, { report: serial }))
+          isThere &&
+          kernel.connectionStatus === 'connected' &&
+          send(kernel, { type: 'comm_msg', wish: { report: serial } })
         );
       },
       exact: () => void profileCells(panel, [cell], this.#options.kernels, this.#options.settings),
@@ -226,39 +228,28 @@ export class SampledCells {
   }
 }
 
-function commOf({ clientId }: Kernel.IKernelConnection): string {
-  return `${SAMPLED_CELLS}.${clientId}`;
-}
+/** What a page says: that it is there, that it is not any more, or what it wants. */
+type Said = { readonly type: 'comm_open' | 'comm_close' } | { readonly type: 'comm_msg'; readonly wish: ReportWish };
 
-function head({ username, clientId: session }: Kernel.IKernelConnection) {
-  return { channel: 'shell', username, session } as const;
-}
-
-function openMessage(kernel: Kernel.IKernelConnection): KernelMessage.ICommOpenMsg<'shell'> {
-  const content = { comm_id: commOf(kernel), target_name: SAMPLED_CELLS, data: {} };
-  return KernelMessage.createMessage<KernelMessage.ICommOpenMsg<'shell'>>({
-    ...head(kernel),
-    msgType: 'comm_open',
-    content,
-  });
-}
-
-function closeMessage(kernel: Kernel.IKernelConnection): KernelMessage.ICommCloseMsg<'shell'> {
-  const content = { comm_id: commOf(kernel), data: {} };
-  return KernelMessage.createMessage<KernelMessage.ICommCloseMsg<'shell'>>({
-    ...head(kernel),
-    msgType: 'comm_close',
-    content,
-  });
-}
-
-function wishMessage(kernel: Kernel.IKernelConnection, wish: ReportWish): KernelMessage.ICommMsgMsg<'shell'> {
-  const content = { comm_id: commOf(kernel), data: wish };
-  return KernelMessage.createMessage<KernelMessage.ICommMsgMsg<'shell'>>({
-    ...head(kernel),
-    msgType: 'comm_msg',
-    content,
-  });
+function messageOf({ username, clientId: session }: Kernel.IKernelConnection, said: Said) {
+  const from = { channel: 'shell', username, session } as const;
+  const page = { comm_id: `${SAMPLED_CELLS}.${session}`, data: {} };
+  switch (said.type) {
+    case 'comm_open': {
+      const content = { ...page, target_name: SAMPLED_CELLS };
+      return KernelMessage.createMessage<KernelMessage.ICommOpenMsg<'shell'>>({ ...from, msgType: said.type, content });
+    }
+    case 'comm_msg': {
+      const content = { ...page, data: said.wish };
+      return KernelMessage.createMessage<KernelMessage.ICommMsgMsg<'shell'>>({ ...from, msgType: said.type, content });
+    }
+    case 'comm_close':
+      return KernelMessage.createMessage<KernelMessage.ICommCloseMsg<'shell'>>({
+        ...from,
+        msgType: said.type,
+        content: page,
+      });
+  }
 }
 
 /**
@@ -267,9 +258,9 @@ function wishMessage(kernel: Kernel.IKernelConnection, wish: ReportWish): Kernel
  *
  * @returns whether it can be said.
  */
-function send(kernel: Kernel.IKernelConnection, message: Parameters<typeof kernel.sendShellMessage>[0]): boolean {
+function send(kernel: Kernel.IKernelConnection, said: Said): boolean {
   try {
-    kernel.sendShellMessage(message, false, true).done.catch(() => undefined);
+    kernel.sendShellMessage(messageOf(kernel, said), false, true).done.catch(() => undefined);
     return true;
   } catch {
     // It is dead. Once there is another it is told.
