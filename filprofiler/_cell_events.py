@@ -5,6 +5,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from types import CodeType
 from typing import Never, Protocol
 
@@ -157,8 +158,11 @@ class CellEvents:
         return self._shell.execution_count - 1 if info.store_history else None
 
     def _hang_in(self, cell: _Cell) -> None:
-        # An interrupt at the wrong moment kept the end of the one before from being told.
-        self._after_cell(None)
+        earlier = self._state.cell
+        if earlier is not None:
+            # An interrupt at the wrong moment kept its end from being told, and here is no place to show its report.
+            earlier.request = None if earlier.request is None else replace(earlier.request, quiet=True)
+            self._after_cell(None)
         self._state.cell = cell
         self._shell.ast_transformers.append(cell)
 

@@ -147,6 +147,11 @@ class Kernel:
         result.reply = self.reply(request)
         return result
 
+    def interrupt_soon(self) -> None:
+        """For `during`. Not at once: pyzmq swallows an interrupt that comes while it frees what it has sent."""
+        time.sleep(0.1)
+        self.manager.interrupt_kernel()
+
     def collect(self, request: str, *, timeout: float = TIMEOUT, during: Callable[[], None] | None = None) -> Result:
         """What is published for a request until it is idle."""
         return self.collect_all([request], timeout=timeout, during=during)[request]

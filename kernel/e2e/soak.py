@@ -90,7 +90,7 @@ class Soak:
     def interrupt(self) -> None:
         first_line = self.random.choice(["", "%%filprofile\n"])
         code = "import time\nprint('ready', flush=True)\ntime.sleep(60)"
-        result = self.kernel.run(first_line + code, timeout=CELL_SECONDS, during=self.manager.interrupt_kernel)
+        result = self.kernel.run(first_line + code, timeout=CELL_SECONDS, during=self.kernel.interrupt_soon)
         self.expect(result.reply.get("ename") == "KeyboardInterrupt", "an interrupted cell has no KeyboardInterrupt")
 
     def restart(self) -> None:

@@ -161,7 +161,7 @@ def test_errors_results_and_await_are_those_of_the_cell(sampling: Kernel) -> Non
 
 def test_an_interrupt_ends_the_cell_and_is_told(sampling: Kernel) -> None:
     code = f"import time\n{ALLOCATE}\nprint('runs', flush=True)\ntime.sleep(60)"
-    result = run(sampling, code, during=lambda: sampling.proxy.send_signal(signal.SIGINT))
+    result = run(sampling, code, during=sampling.interrupt_soon)
     assert result.reply["ename"] == "KeyboardInterrupt"
     assert report_of(sampling, result).data["outcome"] == {"kind": "interrupted"}
     assert report_of(sampling, run(sampling, ALLOCATE)).peak > 30_000_000
