@@ -6,6 +6,7 @@ import { at } from './columns.js';
 import type { Clue } from './observed.js';
 import { type Frame, frameAt, isUserCode, placeLabel } from './places.js';
 import type { Report } from './report.js';
+import { amountInWords, sampledTotals } from './sampling.js';
 import { formatBytes, formatShare } from './units.js';
 import { say } from './words.js';
 
@@ -69,7 +70,13 @@ interface Calls {
   readonly line: Frame;
   /** By the line itself and all that it called. */
   totalBytes: number;
-  readonly held: Map<string, number>;
+  readonly held: Map<string, Held>;
+}
+
+/** Bytes, and what of them is estimated from samples. */
+interface Held {
+  bytes: number;
+  sampledBytes: number;
 }
 
 function callsByLine(report: Report): Map<number, Calls> {
@@ -77,6 +84,7 @@ function callsByLine(report: Report): Map<number, Calls> {
   const rows = report.frames.kind.map((_, row) => frameAt(report, row));
   const isOwn = rows.map(isUserCode);
   const lines = new Map<number, Calls>();
+  const sampled = sampledTotals(report);
   for (let node = 1; node < parent.length; node++) {
     const row = at(frameOf, node);
     const callee = rows[row];
@@ -91,7 +99,10 @@ function callsByLine(report: Report): Map<number, Calls> {
     const line = rows[caller];
     if (isOwn[caller] === true && line !== undefined && callee.kind === 'python') {
       const { held } = callsOf(lines, caller, line);
-      held.set(callee.function, (held.get(callee.function) ?? 0) + at(totalBytes, node));
+      const sum = held.get(callee.function) ?? { bytes: 0, sampledBytes: 0 };
+      sum.bytes += at(totalBytes, node);
+      sum.sampledBytes += sampled?.[node] ?? 0;
+      held.set(callee.function, sum);
     }
   }
   return lines;
@@ -110,12 +121,14 @@ function callsOf(lines: Map<number, Calls>, row: number, line: Frame): Calls {
 function atOnce(report: Report, lines: ReadonlyMap<number, Calls>, clues: readonly Clue[]): Finding[] {
   return [...lines.values()].flatMap(({ line, held }): Finding[] => {
     const large = [...held]
-      .filter(([name, bytes]) => bytes >= SMALLEST_SHARE * report.peakBytes && isCalledIn(line.sourceLine, name))
-      .sort(([, a], [, b]) => b - a);
+      .filter(([name, { bytes }]) => bytes >= SMALLEST_SHARE * report.peakBytes && isCalledIn(line.sourceLine, name))
+      .sort(([, a], [, b]) => b.bytes - a.bytes);
     if (large.length < 2) {
       return [];
     }
-    const parts = large.map(([name, bytes]) => `${name} ${formatBytes(bytes)}`).join(', ');
+    const parts = large
+      .map(([name, { bytes, sampledBytes }]) => `${name} ${amountInWords(bytes, sampledBytes, report.sampling)}`)
+      .join(', ');
     const needless = needlessCopy(line, large, clues);
     return [
       {
@@ -132,14 +145,14 @@ function atOnce(report: Report, lines: ReadonlyMap<number, Calls>, clues: readon
           needless === null
             ? say('Evidence: their call stacks are all live at the peak.')
             : say('Evidence: their call stacks are all live at the peak, and nobody else can see the copy.'),
-        bytes: large.reduce((sum, [, bytes]) => sum + bytes, 0),
+        bytes: large.reduce((sum, [, { bytes }]) => sum + bytes, 0),
       },
     ];
   });
 }
 
 /** What leaving out a `.copy()` would save, if the line has one that only its next call reads; null if not. */
-function needlessCopy(line: Frame, large: readonly [string, number][], clues: readonly Clue[]): string | null {
+function needlessCopy(line: Frame, large: readonly [string, Held][], clues: readonly Clue[]): string | null {
   const clue = clues.find(
     (candidate): candidate is ClueOf<'copied-before-call'> =>
       candidate.kind === 'copied-before-call' && isOfStatement(line, candidate),
@@ -149,7 +162,7 @@ function needlessCopy(line: Frame, large: readonly [string, number][], clues: re
     ? null
     : say(
         'Without .copy() there would be %1 less at this moment: %2 makes a table of its own.',
-        formatBytes(copy[1]),
+        formatBytes(copy[1].bytes),
         clue.next,
       );
 }

@@ -246,6 +246,8 @@ export const ReportEnvelope = z.object({
   encoding: z.literal('gzip+base64'),
   /** Peak bytes, for tools that don't want to unpack. */
   peakBytes: bytes,
+  /** Of a sampled report: between which bytes the true peak lies, in 95 of 100 cases. */
+  peakInterval: z.optional(z.object({ lowBytes: z.int(), highBytes: z.int() })),
   /** JSON text of a {@link Report}, gzip, base64. */
   data: z.string(),
 });

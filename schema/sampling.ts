@@ -91,6 +91,21 @@ function withInterval(amount: string, interval: string): string {
   return interval === '' ? amount : `${amount} (${interval})`;
 }
 
+/** A figure whose interval is known already; undefined for one that is exact. */
+export function rangedAmount(bytes: number, interval: Interval | undefined): string {
+  return withInterval(formatBytes(bytes), interval === undefined ? '' : rangeInWords(bytes, interval));
+}
+
+/** The interval in whole bytes, for programs; undefined for a figure that was counted. */
+export function wholeInterval(figure: Estimate): Interval | undefined {
+  return figure.sampling === undefined ? undefined : inWholeBytes(intervalOfEstimate(figure));
+}
+
+/** Not narrower. */
+export function inWholeBytes({ lowBytes, highBytes }: Interval): Interval {
+  return { lowBytes: Math.floor(lowBytes), highBytes: Math.ceil(highBytes) };
+}
+
 /** A figure where there is no room for its interval: `≈ 38.1 MiB` in a sampled report. */
 export function inShort(amount: string, ...of: readonly (Sampling | undefined)[]): string {
   return of.every((sampling) => sampling === undefined) ? amount : `≈ ${amount}`;

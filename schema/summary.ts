@@ -458,7 +458,8 @@ function holders(variables: readonly Variable[], wholeBytes: number): Holders {
 }
 
 /** Says what the picture leaves out; null if it leaves out nothing. */
-export function pruningStatement({ pruned, peakBytes }: Report): string | null {
+export function pruningStatement(report: Report): string | null {
+  const { pruned, peakBytes, sampling } = report;
   if (pruned.nodes === 0) {
     return null;
   }
@@ -469,7 +470,15 @@ export function pruningStatement({ pruned, peakBytes }: Report): string | null {
     : say(
         '%1 too small to show are left out; together they held %2, %3 of the peak.',
         frames,
-        formatBytes(pruned.bytes),
+        amountInWords(pruned.bytes, sampledOfOthers(report), sampling),
         formatShare(pruned.bytes, peakBytes),
       );
+}
+
+/** What is estimated of that which is too small to show. */
+function sampledOfOthers({ tree, frames }: Report): number {
+  return (tree.sampledBytes ?? []).reduce(
+    (sum, bytes, node) => sum + (frames.kind[at(tree.frame, node)] === 'other' ? bytes : 0),
+    0,
+  );
 }

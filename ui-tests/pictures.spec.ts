@@ -8,6 +8,7 @@ import { expect, type Page, test } from '@playwright/test';
 import { writeReportFiles } from '../kernel/src/output/files.js';
 import { ReportSource } from '../kernel/src/report/build.js';
 import { largeReport } from '../schema/fixtures/large-report.js';
+import { sampledReport } from '../schema/fixtures/sampled-report.js';
 import type { Report } from '../schema/report.js';
 import { collectErrors } from './lab.js';
 import { PAGE_TEMPLATE } from './lab-server.js';
@@ -57,6 +58,13 @@ for (const name of ['peak-memory.svg', 'peak-memory-reversed.svg']) {
     expect(errors).toEqual([]);
   });
 }
+
+test('a picture of a sampled report tells what a search found with the interval of the sum', async ({ page }) => {
+  await open(page, sampledReport(fixture('pandas')), 'peak-memory.svg');
+  await page.getByPlaceholder('Search').fill('take_nd');
+  await expect(page.locator('#details')).toHaveText(/^\d+ frames?, [\d.]+ [MG]iB \(± [\d.]+ %\), \d+\.\d %$/);
+  await page.screenshot({ path: test.info().outputPath('sampled.png') });
+});
 
 test('a picture takes the width of its window', async ({ page }) => {
   await page.setViewportSize({ width: 900, height: 700 });

@@ -3,6 +3,7 @@
  * in the file already, so the picture is complete without it.
  */
 import { MARGIN, NARROWEST, pictureLabel, shorten } from '../../schema/picture.js';
+import { amountInWords, type Sampling } from '../../schema/sampling.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const XHTML = 'http://www.w3.org/1999/xhtml';
@@ -18,6 +19,9 @@ interface Box {
   readonly left: number;
   readonly width: number;
   readonly depth: number;
+  /** Of a sampled report: what it held, and what of that is estimated. */
+  readonly bytes: number;
+  readonly sampledBytes: number;
   /** The lines of its title: where, source line if known, bytes. */
   readonly lines: readonly string[];
 }
@@ -39,6 +43,8 @@ class Picture {
   readonly #boxes: readonly Box[];
   readonly #boxOf = new Map<Element, Box>();
   readonly #details: Element | null;
+  /** Undefined in a picture of exact figures. */
+  readonly #sampling: Sampling | undefined;
   readonly #reset: SVGElement | null;
   readonly #search = made('foreignObject', { y: '6', width: '220', height: '26' });
   readonly #tooltip = made('g', { id: 'tooltip', visibility: 'hidden' });
@@ -52,6 +58,8 @@ class Picture {
     this.#boxes = boxes;
     this.#zoomed = boxes[0];
     this.#details = document.getElementById('details');
+    const mean = Number(document.getElementById('frames')?.dataset['mean'] ?? 0);
+    this.#sampling = mean > 0 ? { meanBytes: mean } : undefined;
     this.#reset = root.querySelector('#reset');
     for (const box of boxes) {
       this.#boxOf.set(box.group, box);
@@ -155,27 +163,32 @@ class Picture {
   #find(term: string): void {
     const wanted = term.trim().toLowerCase();
     let count = 0;
-    let part = 0;
+    let [part, bytes, sampledBytes] = [0, 0, 0];
     let coveredUntil = 0;
     // In pre-order: whatever begins before the end of the last match is below it.
-    for (const { group, lines, left, width } of this.#boxes) {
+    for (const box of this.#boxes) {
+      const { group, lines, left, width } = box;
       const isMatch = wanted !== '' && lines.slice(0, -1).some((line) => line.toLowerCase().includes(wanted));
       group.classList.toggle('match', isMatch);
       if (isMatch) {
         count += 1;
         if (left >= coveredUntil - 2e-7) {
           part += width;
+          bytes += box.bytes;
+          sampledBytes += box.sampledBytes;
           coveredUntil = left + width;
         }
       }
     }
     this.#root.classList.toggle('searching', count > 0);
+    // A share alone would look exact.
+    const amount = this.#sampling === undefined ? [] : [amountInWords(bytes, sampledBytes, this.#sampling)];
     this.#told =
       wanted === ''
         ? ''
         : count === 0
           ? 'not found'
-          : `${count === 1 ? '1 frame' : `${count} frames`}, ${(100 * part).toFixed(1)} %`;
+          : [count === 1 ? '1 frame' : `${count} frames`, ...amount, `${(100 * part).toFixed(1)} %`].join(', ');
     this.#tell(this.#told);
   }
 
@@ -228,9 +241,10 @@ function boxesOf(root: SVGSVGElement): Box[] {
     if (!(rect instanceof SVGRectElement) || !(label instanceof SVGTextElement)) {
       return [];
     }
-    const { x = '0', w = '0', d = '0' } = group.dataset;
+    const { x = '0', w = '0', d = '0', b = '0', s = '0' } = group.dataset;
     const lines = (title?.textContent ?? '').split('\n');
-    return [{ group, rect, label, left: Number(x), width: Number(w), depth: Number(d), lines }];
+    const [left, width, depth, bytes, sampledBytes] = [Number(x), Number(w), Number(d), Number(b), Number(s)];
+    return [{ group, rect, label, left, width, depth, bytes, sampledBytes, lines }];
   });
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { largeReport } from '../../schema/fixtures/large-report.js';
+import { sampledReport } from '../../schema/fixtures/sampled-report.js';
 import { isUserCode } from '../../schema/places.js';
 import { parseReport, type Report } from '../../schema/report.js';
 import { amountInWords, peakEstimate } from '../../schema/sampling.js';
@@ -195,11 +196,7 @@ test('the curve ends with the run, even if a sample was taken after it', () => {
 });
 
 describe('of a sampled report', () => {
-  const sampled: Report = {
-    ...pandas,
-    sampling: { meanBytes: 65_536, exactFromBytes: 32_768, retainedSampledBytes: 0 },
-    tree: { ...pandas.tree, sampledBytes: pandas.tree.selfBytes.map((bytes) => Math.floor(bytes / 2)) },
-  };
+  const sampled = sampledReport(pandas);
   const whole = sampled.tree.sampledBytes?.reduce((sum, bytes) => sum + bytes, 0) ?? 0;
 
   test.each([
@@ -213,6 +210,14 @@ describe('of a sampled report', () => {
       expect(sampledBytes).toBeLessThanOrEqual(value);
     }
     expect(tree.some(({ sampledBytes, parent }) => parent !== null && sampledBytes > 0)).toBe(true);
+  });
+
+  test('what is too small to show bottom up knows it too', () => {
+    const large = sampledReport(reports.large);
+    const [root] = bottomUp(large, flameFrames(large));
+    expect(root.children.at(-1)?.frame.kind).toBe('other');
+    expect(root.children.at(-1)?.sampledBytes).toBeGreaterThan(0);
+    expect(root.children.reduce((sum, { sampledBytes }) => sum + sampledBytes, 0)).toBe(root.sampledBytes);
   });
 
   test('so does each line', () => {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { type Finding, findings } from '../findings.js';
 import { largeReport } from '../fixtures/large-report.js';
+import { sampledReport } from '../fixtures/sampled-report.js';
 import type { Clue } from '../observed.js';
 import { parseReport, type Report } from '../report.js';
 
@@ -32,6 +33,13 @@ test('a chained expression whose results live at once is named, with each of the
       bytes: 3 * 410 * MIB,
     },
   ]);
+});
+
+test('of a sampled report each part has its interval', () => {
+  const [finding] = findings(sampledReport(withClues()));
+  expect(finding?.statement).toMatch(
+    /: DataFrame\.__getitem__ 410\.0 MiB \(± [\d.]+ %\), NDFrame\.copy 410\.0 MiB \(± [\d.]+ %\), DataFrame\.sort_values /,
+  );
 });
 
 test('of a copy that only the next call reads is said what it costs', () => {

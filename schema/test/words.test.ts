@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type Frame, isUserCode, libraryOf, placeLabel, shortFile, withoutInstallation } from '../places.js';
+import { sampledReport } from '../fixtures/sampled-report.js';
 import { parseReport, type Report } from '../report.js';
 import {
   dominantLine,
@@ -187,6 +188,8 @@ test("top lines charge libraries' memory to the user's line, and add up to the p
 test('what was pruned is said', () => {
   expect(pruningStatement(fixture('small'))).toBe(null);
   expect(pruningStatement(fixture('pandas'))).toMatch(/^\d+ frames too small to show .* < 0.1 % of the peak\.$/);
+  const others = sampledReport(fixture('pandas'));
+  expect(pruningStatement(others)).toMatch(/together they held [\d.]+ [KM]iB \((± [\d.]+ %|between .* and .*)\), /);
 });
 
 describe('the peak beside resident memory', () => {

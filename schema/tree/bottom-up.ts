@@ -40,7 +40,9 @@ export function bottomUp(report: Report, tree: FlameTree): FlameTree {
   expand(root, cursors);
   const shown = root.children.reduce((sum, { value }) => sum + value, 0);
   if (report.peakBytes - shown >= smallest) {
-    addFrame(report, made, root, otherFrame(), report.peakBytes - shown, 0);
+    const other = addFrame(report, made, root, otherFrame(), report.peakBytes - shown, 0);
+    const named = root.children.reduce((sum, { sampledBytes }) => sum + sampledBytes, 0);
+    other.sampledBytes = Math.max(0, root.sampledBytes - named);
   }
   for (let next = pending.shift(); next !== undefined; next = pending.shift()) {
     const callers = next.cursors.flatMap(({ at, ...carried }) =>

@@ -9,10 +9,10 @@ import {
   changeInWords,
   differenceInterval,
   type Estimate,
-  type Interval,
-  intervalOfEstimate,
+  inWholeBytes,
   peakEstimate,
   retainedEstimate,
+  wholeInterval,
 } from '../../../schema/sampling.js';
 import { reasonOf } from '../failure.js';
 import { writeAtomically } from '../output/atomic.js';
@@ -173,15 +173,12 @@ export function diffJson(before: StoredReport, after: StoredReport, differences:
 
 /** Nothing for a figure that was counted. */
 function intervalNamed(name: string, figure: Estimate): object {
-  return figure.sampling === undefined ? {} : { [name]: inWholeBytes(intervalOfEstimate(figure)) };
+  const interval = wholeInterval(figure);
+  return interval === undefined ? {} : { [name]: interval };
 }
 
 function changeNamed(name: string, now: Estimate, before: Estimate): object {
   return now.sampling === undefined && before.sampling === undefined
     ? {}
     : { [name]: inWholeBytes(differenceInterval(now, before)) };
-}
-
-function inWholeBytes({ lowBytes, highBytes }: Interval): Interval {
-  return { lowBytes: Math.floor(lowBytes), highBytes: Math.ceil(highBytes) };
 }

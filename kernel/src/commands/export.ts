@@ -7,6 +7,7 @@ import { writeAtomically } from '../output/atomic.js';
 import { collapsedStacks } from '../output/collapsed.js';
 import { linesCsv } from '../output/csv.js';
 import { toPprof } from '../output/pprof.js';
+import { samplingRemarks } from '../output/sampling-remarks.js';
 import { speedscopeJson } from '../output/speedscope.js';
 import { CommandFailure } from './failure.js';
 import { readReport } from './read-report.js';
@@ -27,6 +28,11 @@ export function runExport(path: string, { format, output }: ExportOptions): void
     throw new CommandFailure('pprof is a binary format, not for a terminal. Name a file: -o profile.pb.gz', 2);
   }
   const { report, moment } = readReport(path);
+  if (format !== 'csv') {
+    for (const remark of samplingRemarks(report)) {
+      tell(`Its figures are ${remark}.`);
+    }
+  }
   const pieces = exported(report, format, pageTitle(report, moment));
   if (output === '-') {
     for (const piece of pieces) {

@@ -2,6 +2,7 @@
  * How a report is stored in a notebook and in its page: JSON, gzip, base64.
  */
 import { gzipSync } from 'node:zlib';
+import { peakEstimate, wholeInterval } from '../../../schema/sampling.js';
 import { type Report, type ReportEnvelope, REPORT_VERSION } from '../../../schema/report.js';
 
 /** JSON from which on the last per cents of compression cost more time than anybody wants to wait. */
@@ -11,11 +12,13 @@ const LARGE_CHARACTERS = 2 ** 21;
 export function packReport(report: Report): ReportEnvelope {
   const text = JSON.stringify(report);
   // Node writes no time into the header.
+  const peakInterval = wholeInterval(peakEstimate(report));
   const packed = gzipSync(text, { level: text.length < LARGE_CHARACTERS ? 9 : 4 });
   return {
     version: REPORT_VERSION,
     encoding: 'gzip+base64',
     peakBytes: report.peakBytes,
+    ...(peakInterval === undefined ? {} : { peakInterval }),
     data: packed.toString('base64'),
   };
 }

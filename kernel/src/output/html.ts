@@ -10,7 +10,7 @@ import { findings, MOST_FINDINGS } from '../../../schema/findings.js';
 import { notesInWords } from '../../../schema/notes.js';
 import { frameAt, frameLabel } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
-import { intervalInWords, sampledTotals } from '../../../schema/sampling.js';
+import { inShort, intervalInWords, sampledTotals } from '../../../schema/sampling.js';
 import { type Line, type Phrase, headline, mappedInWords, pruningStatement, residentStatement, topLines, processesStatement, untouchedStatement } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
 
@@ -154,7 +154,7 @@ function layout(report: Report): Box[] {
 function frameBox({ node, level, left, width }: Box, report: Report, sampled: Float64Array | null): string {
   const bytes = at(report.tree.totalBytes, node);
   const { name, place, source } = frameLabel(frameAt(report, at(report.tree.frame, node)), report.subject);
-  const text = [name, place, source, formatBytes(bytes)].filter((part) => part !== '').join('  ');
+  const text = [name, place, source, inShort(formatBytes(bytes), report.sampling)].filter((part) => part !== '').join('  ');
   const interval = intervalInWords(bytes, sampled?.[node] ?? 0, report.sampling);
   const hover = [text, formatShare(bytes, report.peakBytes), interval].filter((part) => part !== '').join(' · ');
   const style = [

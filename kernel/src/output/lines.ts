@@ -3,6 +3,7 @@
  */
 import { at } from '../../../schema/columns.js';
 import type { Report } from '../../../schema/report.js';
+import { sampledTotals } from '../../../schema/sampling.js';
 
 /** For each row of the frame table. */
 export interface LineTotals {
@@ -10,13 +11,20 @@ export interface LineTotals {
   readonly selfBytes: Float64Array;
   /** Bytes of the line and everything that it called; of recursive calls only the outermost counts. */
   readonly totalBytes: Float64Array;
+  /** What of these is estimated from samples: 0 in a report that is exact. */
+  readonly selfSampledBytes: Float64Array;
+  readonly totalSampledBytes: Float64Array;
 }
 
 /** Linear in the number of nodes. */
-export function lineTotals({ frames, tree }: Report): LineTotals {
+export function lineTotals(report: Report): LineTotals {
+  const { frames, tree } = report;
+  const sampled = sampledTotals(report);
   const count = frames.kind.length;
   const selfBytes = new Float64Array(count);
   const totalBytes = new Float64Array(count);
+  const selfSampledBytes = new Float64Array(count);
+  const totalSampledBytes = new Float64Array(count);
   /** How often each line is among the node's callers. */
   const open = new Int32Array(count);
   /** Nodes from the root to the one last seen. */
@@ -29,11 +37,13 @@ export function lineTotals({ frames, tree }: Report): LineTotals {
     }
     const row = at(tree.frame, node);
     selfBytes[row] = at(selfBytes, row) + at(tree.selfBytes, node);
+    selfSampledBytes[row] = at(selfSampledBytes, row) + (tree.sampledBytes?.[node] ?? 0);
     if (at(open, row) === 0) {
       totalBytes[row] = at(totalBytes, row) + at(tree.totalBytes, node);
+      totalSampledBytes[row] = at(totalSampledBytes, row) + (sampled?.[node] ?? 0);
     }
     open[row] = at(open, row) + 1;
     path.push(node);
   }
-  return { selfBytes, totalBytes };
+  return { selfBytes, totalBytes, selfSampledBytes, totalSampledBytes };
 }

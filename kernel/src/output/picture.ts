@@ -12,7 +12,7 @@ import { headline } from '../../../schema/summary.js';
 import { bottomUp } from '../../../schema/tree/bottom-up.js';
 import { flameFrames, type FlameFrame, type FlameTree } from '../../../schema/tree/model.js';
 import { amountInWords } from '../../../schema/sampling.js';
-import { formatShare } from '../../../schema/units.js';
+import { formatBytes, formatShare } from '../../../schema/units.js';
 import { bundled } from '../addon.js';
 import { xmlText } from './xml.js';
 
@@ -74,7 +74,7 @@ export function* flamegraphSvg(
   if (request !== null) {
     yield* requestBoxes(request);
   }
-  yield `<g id="frames">\n`;
+  yield `<g id="frames"${report.sampling === undefined ? '' : ` data-mean="${report.sampling.meanBytes}"`}>\n`;
   yield* frames(report, tree, top);
   yield `</g>
 <text id="details" class="soft" x="${MARGIN}" y="${height - 10}"></text>
@@ -114,17 +114,27 @@ function* frames(report: Report, tree: FlameTree, top: number): Generator<string
     const x = MARGIN + left * inner;
     const y = top + frame.depth * LEVEL;
     const words = wordsOf(frame, report);
-    yield `<g class="${shade(frame)}" data-x="${places(left, 7)}" data-w="${places(part, 7)}" data-d="${frame.depth}"${width < NARROWEST ? ' display="none"' : ''}>` +
+    yield `<g class="${shade(frame)}" data-x="${places(left, 7)}" data-w="${places(part, 7)}" data-d="${frame.depth}"${sampledAttributes(frame, report)}${width < NARROWEST ? ' display="none"' : ''}>` +
       `<title>${xmlText(words.join('\n'))}</title>` +
       `<rect x="${places(x, 2)}" y="${y}" width="${places(width, 2)}" height="${LEVEL - 1}"/>` +
       `<text x="${places(x + 3, 2)}" y="${y + 14}">${xmlText(pictureLabel(words, width))}</text></g>\n`;
   }
 }
 
+/** From which the picture's script makes the interval of what a search finds. */
+function sampledAttributes({ value, sampledBytes }: FlameFrame, { sampling }: Report): string {
+  return sampling === undefined ? '' : ` data-b="${value}" data-s="${sampledBytes}"`;
+}
+
 /** What is told of a frame, a line each: where it is, its source line if that is known, and what it held. */
 function wordsOf({ frame, parent, value, sampledBytes, subject }: FlameFrame, report: Report): string[] {
   const where = parent === null ? subjectLabel(subject) : frameInFull(frame);
-  const held = `${amountInWords(value, sampledBytes, report.sampling)}, ${formatShare(value, report.peakBytes)} (${value} bytes)`;
+  const share = formatShare(value, report.peakBytes);
+  // To the byte only what was counted.
+  const held =
+    report.sampling === undefined
+      ? `${formatBytes(value)}, ${share} (${value} bytes)`
+      : `${amountInWords(value, sampledBytes, report.sampling)}, ${share}`;
   return [where, ...(frame.sourceLine === '' ? [] : [frame.sourceLine]), held];
 }
 

@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { Function, Line, Location, Profile, Sample, StringTable, ValueType } from 'pprof-format';
 import { frameAt, frameInFull } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { samplingRemarks } from './sampling-remarks.js';
 import { stacksOf } from './stacks.js';
 
 /** In nanoseconds, which a double doesn't hold exactly. */
@@ -45,8 +46,9 @@ export function toPprof(report: Report, title: string): Uint8Array {
     timeNanos: BigInt(Date.parse(report.startedAt) || 0) * NANOSECONDS_A_MILLISECOND,
     durationNanos: BigInt(Math.round(report.durationSeconds * 1000)) * NANOSECONDS_A_MILLISECOND,
     periodType: inUse,
-    period: 1,
-    comment: [text(title)],
+    // As of Go's heap profiles, where one byte in so many was sampled.
+    period: report.sampling?.meanBytes ?? 1,
+    comment: [title, ...samplingRemarks(report)].map(text),
   });
   return gzipSync(profile.encode());
 }

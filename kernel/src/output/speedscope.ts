@@ -1,6 +1,7 @@
 /** A report in speedscope's own file format (https://www.speedscope.app/file-format-schema.json). */
 import { frameAt, frameInFull } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
+import { samplingRemarks } from './sampling-remarks.js';
 import { ownBytes, stacksOf } from './stacks.js';
 
 const SCHEMA = 'https://www.speedscope.app/file-format-schema.json';
@@ -21,7 +22,8 @@ export function* speedscopeJson(report: Report, title: string): Generator<string
     activeProfileIndex: 0,
     shared: { frames: described },
   };
-  const profile = { type: 'sampled', name: title, unit: 'bytes', startValue: 0, endValue: peakBytes };
+  const name = [title, ...samplingRemarks(report)].join(' · ');
+  const profile = { type: 'sampled', name, unit: 'bytes', startValue: 0, endValue: peakBytes };
   yield `${JSON.stringify(head).slice(0, -1)},"profiles":[${JSON.stringify(profile).slice(0, -1)},"samples":[`;
   let separator = '';
   for (const { rows } of stacksOf(report)) {

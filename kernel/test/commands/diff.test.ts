@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { sampledReport } from '../../../schema/fixtures/sampled-report.js';
 import { parseReport, type Report } from '../../../schema/report.js';
 import { differencesOf, diffJson, diffText } from '../../src/commands/diff.js';
 import type { StoredReport } from '../../src/commands/read-report.js';
@@ -8,12 +9,7 @@ const exact = parseReport(
   JSON.parse(readFileSync(new URL('../../../schema/fixtures/pandas.json', import.meta.url), 'utf8')),
 );
 
-/** With half of all bytes estimated. */
-const sampled: Report = {
-  ...exact,
-  sampling: { meanBytes: 65_536, exactFromBytes: 32_768, retainedSampledBytes: 0 },
-  tree: { ...exact.tree, sampledBytes: exact.tree.selfBytes.map((bytes) => Math.floor(bytes / 2)) },
-};
+const sampled = sampledReport(exact);
 
 /** One line holds 100 MiB more. */
 function grown(report: Report): Report {

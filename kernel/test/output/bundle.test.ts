@@ -3,6 +3,7 @@ import { gunzipSync } from 'fflate';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { largeReport } from '../../../schema/fixtures/large-report.js';
+import { sampledReport } from '../../../schema/fixtures/sampled-report.js';
 import { parseReport, type Report, REPORT_MIME_TYPE, ReportEnvelope } from '../../../schema/report.js';
 import { toMimeBundle } from '../../src/output/bundle.js';
 import { packReport } from '../../src/output/envelope.js';
@@ -83,6 +84,13 @@ describe('the packed form', () => {
     expect(packReport(report).peakBytes).toBe(report.peakBytes);
   });
 
+  test('of a sampled report tells between what the peak lies, for who does not unpack it', () => {
+    const { peakBytes, peakInterval } = packReport(sampledReport(fixture('pandas')));
+    expect(peakInterval?.lowBytes).toBeLessThan(peakBytes);
+    expect(peakInterval?.highBytes).toBeGreaterThan(peakBytes);
+    expect(packReport(fixture('pandas'))).not.toHaveProperty('peakInterval');
+  });
+
   test('of 5,000 nodes has less than 200 KB', () => {
     expect(packReport(largeReport(5000)).data.length).toBeLessThan(200_000);
   });
@@ -121,6 +129,17 @@ describe('static HTML', () => {
     expect(html).toContain('<b>Peak 1.9 GiB</b>');
     expect(html).toContain('<code>late = merged[merged.dep_delay &gt; 15].copy().sort_values(&quot;dep_delay&quot;)</code>');
     expect(html.match(/position: absolute/g)?.length).toBeGreaterThan(20);
+  });
+
+  test('of a sampled report has no figure that looks exact', () => {
+    const { html, text } = forms(sampledReport(fixture('pandas')));
+    const labels = Array.from(html.matchAll(/<div title="[^"]*" style="position[^"]*">([^<]*)<\/div>/g), (match) => match[1] ?? '');
+    expect(labels.length).toBeGreaterThan(20);
+    expect(labels.filter((label) => !/≈ [\d.]+ [KMG]?i?B$/.test(label))).toEqual([]);
+    expect(labels.join()).toContain('≈ 410.0 MiB');
+    for (const line of text.split('\n').filter((each) => /^ +[\d.]+ [KMG]iB/.test(each))) {
+      expect(line).toMatch(/± |between/);
+    }
   });
 
   test('of 5,000 nodes draws at most 120 frames, in less than 60 KB', () => {

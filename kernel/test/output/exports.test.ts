@@ -5,7 +5,9 @@ import fc from 'fast-check';
 import * as pprof from 'pprof-format';
 import { describe, expect, test } from 'vitest';
 import { largeReport } from '../../../schema/fixtures/large-report.js';
+import { sampledReport } from '../../../schema/fixtures/sampled-report.js';
 import { parseReport, type Report } from '../../../schema/report.js';
+import { intervalOf, sampledTotals } from '../../../schema/sampling.js';
 import { linesCsv } from '../../src/output/csv.js';
 import { lineTotals } from '../../src/output/lines.js';
 import { toPprof } from '../../src/output/pprof.js';
@@ -77,6 +79,35 @@ describe('CSV', () => {
     return { file, line, function: name, source: '', ...bytes };
   }
 
+  test('of a sampled report has the interval of each figure', () => {
+    const sampled = sampledReport(reports.pandas);
+    const rows = rowsOf(sampled);
+    expect(rows.reduce((sum, { self_bytes }) => sum + Number(self_bytes), 0)).toBe(sampled.peakBytes);
+    for (const each of rows) {
+      for (const kind of ['self', 'total']) {
+        const [low, bytes, high] = ['low_bytes', 'bytes', 'high_bytes'].map((column) => Number(each[`${kind}_${column}`]));
+        expect(low).toBeLessThanOrEqual(bytes ?? NaN);
+        expect(high).toBeGreaterThan(bytes ?? NaN);
+      }
+    }
+    const most = rows.find(({ source }) => source?.startsWith('late ='));
+    const { sampledBytes } = lineRowOf(sampled, most?.['source'] ?? '');
+    const { lowBytes } = intervalOf(Number(most?.['total_bytes']), sampledBytes, { meanBytes: 65_536 });
+    expect(Number(most?.['total_low_bytes'])).toBe(Math.floor(lowBytes));
+    expect(rowsOf(reports.pandas)[0]).not.toHaveProperty('self_low_bytes');
+  });
+
+  /** What of all that a line held is estimated, from the tree; it is not recursive. */
+  function lineRowOf(report: Report, source: string): { readonly sampledBytes: number } {
+    const totals = sampledTotals(report) ?? new Float64Array();
+    return {
+      sampledBytes: report.tree.frame.reduce(
+        (sum, row, node) => sum + (report.frames.sourceLine[row] === source ? (totals[node] ?? 0) : 0),
+        0,
+      ),
+    };
+  }
+
   test('adds up to the peak', () => {
     for (const report of Object.values(reports)) {
       expect(rowsOf(report).reduce((sum, { self_bytes }) => sum + Number(self_bytes), 0)).toBe(report.peakBytes);
@@ -136,6 +167,20 @@ describe('pprof', () => {
     expect([strings[Number(type?.type)], strings[Number(type?.unit)]]).toEqual(['inuse_space', 'bytes']);
     expect(BigInt(profile.timeNanos)).toBe(BigInt(Date.parse(small.startedAt)) * 1_000_000n);
   });
+});
+
+test('formats without room for intervals say that they hold estimates, and only of estimates', () => {
+  const sampled = sampledReport(small);
+  const commentsOf = (report: Report): string[] => {
+    const profile = pprof.Profile.decode(gunzipSync(toPprof(report, 'title')));
+    return profile.comment.map((index) => profile.stringTable.strings[Number(index)] ?? '');
+  };
+  expect(commentsOf(small)).toEqual(['title']);
+  expect(commentsOf(sampled)).toEqual(['title', expect.stringContaining('one byte in 64.0 KiB')]);
+  expect(Number(pprof.Profile.decode(gunzipSync(toPprof(sampled, 'title'))).period)).toBe(65_536);
+  const nameOf = (report: Report): unknown => speedscopeOf(report).profiles[0];
+  expect(nameOf(small)).toMatchObject({ name: 'title' });
+  expect(nameOf(sampled)).toMatchObject({ name: expect.stringMatching(/^title · estimates from a sample/) as string });
 });
 
 test('lines of a report hold what the tree holds', () => {

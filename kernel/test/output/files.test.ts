@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { SaxesParser } from 'saxes';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { largeReport } from '../../../schema/fixtures/large-report.js';
+import { sampledReport } from '../../../schema/fixtures/sampled-report.js';
 import { parseReport, type Report } from '../../../schema/report.js';
 import { collapsedStacks } from '../../src/output/collapsed.js';
 import { writeReportFiles } from '../../src/output/files.js';
@@ -200,6 +201,25 @@ describe('a flamegraph as a file', () => {
       '[No Python stack]\n500 B, 9.1 % (500 bytes)',
     ]);
     expect(elementsOf(svg).find(({ name }) => name === 'script')?.text).toBe(PARTS.picture.script);
+  });
+
+  test('of a sampled report tells the interval of each frame, nothing to the byte, and what its script needs for those of sums', () => {
+    const sampled = sampledReport(source.report(FOR_NOTEBOOKS));
+    const svg = all(flamegraphSvg(sampled, 'Title', 'callees', PARTS.picture));
+    const [, ...titles] = elementsOf(svg).filter(({ name }) => name === 'title');
+    for (const { text } of titles) {
+      expect(text).toMatch(/\n[\d.]+ K?i?B \((± [\d.]+ %|between .*)\), [\d.]+ %$/);
+    }
+    expect(svg).toContain('<g id="frames" data-mean="65536">');
+    const bytes = Array.from(svg.matchAll(/data-b="(\d+)" data-s="(\d+)"/g), ([, held, estimated]) => [held, estimated]);
+    expect(bytes).toEqual([
+      ['5500', '2750'],
+      ['5000', '2500'],
+      ['3000', '1500'],
+      ['2000', '1000'],
+      ['500', '250'],
+    ]);
+    expect(all(flamegraphSvg(source.report(FOR_NOTEBOOKS), 'Title', 'callees', PARTS.picture))).not.toMatch(/data-(b|s|mean)=/);
   });
 
   test('reversed begins with the lines that allocated', () => {

@@ -3,7 +3,7 @@
  */
 import { type Extension, RangeSet, StateEffect, StateField } from '@codemirror/state';
 import { type EditorView, gutter, GutterMarker } from '@codemirror/view';
-import { formatBytes, formatShare } from '../../../schema/units.js';
+import { formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 
 /** A line with what it held. */
@@ -13,7 +13,8 @@ export interface Bar {
   /** Of that line as it was profiled, without indentation. */
   readonly text: string;
   readonly bytes: number;
-  /** They in words, with their interval in a sampled report. */
+  /** They in words: where there is little room, and with their interval in a sampled report. */
+  readonly short: string;
   readonly amount: string;
 }
 
@@ -41,6 +42,7 @@ const setBars = StateEffect.define<Bars | null>();
 class BarMarker extends GutterMarker {
   constructor(
     readonly bytes: number,
+    readonly short: string,
     readonly amount: string,
     readonly peakBytes: number,
   ) {
@@ -66,7 +68,7 @@ class BarMarker extends GutterMarker {
     );
     const bar = document.createElement('i');
     bar.style.width = `${Math.max(2, (46 * this.bytes) / Math.max(1, this.peakBytes))}px`;
-    marker.append(formatBytes(this.bytes), bar);
+    marker.append(this.short, bar);
     return marker;
   }
 }
@@ -94,7 +96,9 @@ const field = StateField.define<Shown>({
           // Edited since it ran: the line is another one.
           .filter(({ line, text }) => line <= doc.lines && (text === '' || doc.line(line).text.trim() === text))
           .sort((a, b) => a.line - b.line)
-          .map(({ line, bytes, amount }) => new BarMarker(bytes, amount, value.peakBytes).range(doc.line(line).from));
+          .map(({ line, bytes, short, amount }) =>
+            new BarMarker(bytes, short, amount, value.peakBytes).range(doc.line(line).from),
+          );
         next = { bars: value, markers: RangeSet.of(ranges) };
       }
     }

@@ -6,7 +6,7 @@ import { CodeCell } from '@jupyterlab/cells';
 import { CodeMirrorEditor } from '@jupyterlab/codemirror';
 import { isUserCode } from '../../../schema/places.js';
 import { type Report, ReportEnvelope } from '../../../schema/report.js';
-import { amountInWords } from '../../../schema/sampling.js';
+import { amountInWords, inShort, rangedAmount } from '../../../schema/sampling.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import type { ReportRenderer } from '../renderer.js';
@@ -102,12 +102,17 @@ export class Hosts {
       const data = reportDataOf(cell);
       if (cell !== here.cell && cell instanceof CodeCell && data !== null) {
         const envelope = ReportEnvelope.safeParse(data);
-        const peak = envelope.success ? `, ${formatBytes(envelope.data.peakBytes)}` : '';
+        const peak = envelope.success ? `, ${peakOfEnvelope(envelope.data)}` : '';
         others.push({ label: `${cellLabel(cell)}${peak}`, load: () => unpackReport(data) });
       }
     }
     return others;
   }
+}
+
+/** The peak of a report that is not unpacked. */
+export function peakOfEnvelope({ peakBytes, peakInterval }: ReportEnvelope): string {
+  return rangedAmount(peakBytes, peakInterval);
 }
 
 /** What the lines of the profiled cell held, themselves and by what they called. */
@@ -120,7 +125,8 @@ export function barsOf(report: Report): Bar[] {
       // A line can be of several functions, as of a comprehension and the code around it; the outer one has all.
       const known = bars.findIndex(({ line }) => line === frame.line);
       const amount = amountInWords(totalBytes, totalSampledBytes, report.sampling);
-      const bar = { line: frame.line, text: frame.sourceLine, bytes: totalBytes, amount };
+      const short = inShort(formatBytes(totalBytes), report.sampling);
+      const bar = { line: frame.line, text: frame.sourceLine, bytes: totalBytes, short, amount };
       if (known < 0) {
         bars.push(bar);
       } else if ((bars[known]?.bytes ?? 0) < totalBytes) {

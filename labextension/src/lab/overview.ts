@@ -264,7 +264,7 @@ function figuresOf(data: unknown): Omit<Row, 'cell' | 'nth'> | null {
       seconds: report.durationSeconds,
       memoryLimit: report.memoryLimit ?? null,
       estimate: estimateOf(report),
-      unseenBytes: null,
+      unseenBytes: report.sampling !== undefined && report.peakBytes === 0 ? mostUnseenBytes(report.sampling) : null,
     };
   } catch {
     // The cell itself says why.
