@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from distributed import Client, LocalCluster
 
-from filprofiler.dask import ClusterProfile, preload
+from filprofiler._dask_cluster import ClusterProfile
+from filprofiler.dask import preload
 
 WORKERS = 3
 PARTITIONS = 12
@@ -78,7 +79,7 @@ def main() -> None:
                     with plain.as_current():
                         beside = timed(work)
                     with tracked.as_current():
-                        profile = ClusterProfile(tracked)
+                        profile = ClusterProfile(tracked, say=print)
                         under = timed(work)
                         end = timed(
                             lambda profile=profile: profile.finish(

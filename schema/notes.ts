@@ -20,7 +20,7 @@ export function noteText(code: ReportNote['code'], { outcome, sampling, merged, 
   switch (code) {
     case 'call-sites-full':
       return say(
-        'The program has more call sites than Fil keeps apart; the bytes of the latest ones are shown at their callers.',
+        'Not all call sites could be kept apart, as there were more than Fil’s tables hold, or shared memory (/dev/shm) was full; the bytes of the latest ones are shown at their callers.',
       );
     case 'stacks-truncated':
       return say(

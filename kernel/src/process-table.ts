@@ -51,12 +51,19 @@ export interface Untracked {
 }
 
 /**
- * Descendants that have not found the tree. Who is only about to become another program, and small programs, have its page mapped.
+ * Descendants that have not found the tree, or no room in it. Who is only about to become another program, and small programs, have its page
+ * mapped.
  *
  * @param members pids that are known to be tracked.
+ * @param refused pids that have its page mapped and could not join.
  * @param directory the tree's.
  */
-export function untrackedBelow(top: number, members: ReadonlySet<number>, directory: string): Untracked[] {
+export function untrackedBelow(
+  top: number,
+  members: ReadonlySet<number>,
+  refused: ReadonlySet<number>,
+  directory: string,
+): Untracked[] {
   const found: Untracked[] = [];
   const stack = childrenOf(top);
   for (let seen = 0; stack.length > 0 && seen < MOST_DESCENDANTS; seen++) {
@@ -68,7 +75,10 @@ export function untrackedBelow(top: number, members: ReadonlySet<number>, direct
     const maps = read(`/proc/${pid}/maps`);
     const highWater = /^VmHWM:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`) ?? '')?.[1];
     // A process that is ending has no memory any more.
-    if (maps === null || maps === '' || maps.includes(`/${basename(directory)}/`) || highWater === undefined) {
+    if (maps === null || maps === '' || highWater === undefined) {
+      continue;
+    }
+    if (maps.includes(`/${basename(directory)}/`) && !refused.has(pid)) {
       continue;
     }
     const command = commandOf(pid).join(' ');

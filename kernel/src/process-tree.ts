@@ -367,7 +367,8 @@ export class ProcessTree {
     if (this.#topPid === null) {
       return;
     }
-    for (const found of untrackedBelow(this.#topPid, this.#pids(), this.directory)) {
+    const refused = new Set(this.#tree.joint().refusedPids);
+    for (const found of untrackedBelow(this.#topPid, this.#pids(), refused, this.directory)) {
       const before = this.#untracked.get(found.pid)?.highWaterBytes ?? 0;
       this.#untracked.set(found.pid, {
         command: found.command,

@@ -309,8 +309,9 @@ export interface Joint {
   readonly sharedBytes: number;
   /** Half of what a process can have claimed in advance; 0 in exact trees. */
   readonly creditBytes: number;
-  /** How many processes could not join, for want of room. */
+  /** How many processes could not join in this session, for want of room; and the latest of them. */
   readonly refusedMembers: number;
+  readonly refusedPids: readonly number[];
   /** How many have joined. */
   readonly lastMember: number;
 }

@@ -80,6 +80,13 @@ class ProcessTree : public Napi::ObjectWrap<ProcessTree> {
     result.Set("sharedBytes", static_cast<double>(control_->shared_bytes()));
     result.Set("creditBytes", static_cast<double>(control.credit_bytes.load(std::memory_order_relaxed)));
     result.Set("refusedMembers", control.refused_members.load(std::memory_order_relaxed));
+    Napi::Array refused = Napi::Array::New(info.Env());
+    for (const std::atomic<std::int32_t>& pid : control.refused_pids) {
+      if (const std::int32_t number = pid.load(std::memory_order_relaxed); number != 0) {
+        refused.Set(refused.Length(), number);
+      }
+    }
+    result.Set("refusedPids", refused);
     result.Set("lastMember", control.last_member.load(std::memory_order_relaxed));
     return result;
   }

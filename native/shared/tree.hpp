@@ -68,6 +68,9 @@ inline constexpr std::uint64_t young_nanoseconds = 20'000'000;
 /// More than start between two looks of the watcher. One that finds no place makes a segment at once.
 inline constexpr std::size_t young_places = 120;
 
+/// Processes that could not join are kept by their pids, the latest of them.
+inline constexpr std::size_t most_refused = 64;
+
 /// The file `control`; mapped by every process.
 struct Control {
   std::uint64_t magic;
@@ -76,7 +79,7 @@ struct Control {
   std::atomic<std::uint32_t> session;
   /// Numbers given to members.
   std::atomic<std::uint32_t> last_member;
-  /// Processes that could not join, for want of room in the directory, say.
+  /// Processes that could not join in this session, for want of room in the directory, say. See refuse().
   std::atomic<std::uint32_t> refused_members;
   /// 0: every event is claimed exactly.
   std::atomic<std::int64_t> credit_bytes;
@@ -85,6 +88,8 @@ struct Control {
   /// Where the next young process looks for a place.
   alignas(64) std::atomic<std::uint32_t> next_young;
   Young young[young_places];
+  /// Of the n-th that was refused at n modulo most_refused; 0 for a moment, while it is written.
+  std::atomic<std::int32_t> refused_pids[most_refused];
 };
 
 static_assert(offsetof(Control, joint) == 64 && offsetof(Control, shared) == 128 && sizeof(Young) == 32);
@@ -128,6 +133,12 @@ static_assert(sizeof(Member) <= segment::member_bytes);
 
 inline Member& member_of(const segment::View& view) {
   return *reinterpret_cast<Member*>(view.base + segment::member_offset);
+}
+
+/// Counts a process that could not join.
+inline void refuse(Control& control, std::int32_t pid) {
+  const std::uint32_t number = control.refused_members.fetch_add(1, std::memory_order_relaxed);
+  control.refused_pids[number % most_refused].store(pid, std::memory_order_relaxed);
 }
 
 /// What a change of the joint bytes has met.

@@ -116,9 +116,13 @@ inline std::int64_t unshare_all(Control& control, Member& member) {
   return change;
 }
 
-/// A session begins: nobody holds anything. Alone.
+/// A session begins: nobody holds anything, and nobody was refused. Alone.
 inline void forget_all(Control& control) {
   control.joint = Joint{0, 0};
+  control.refused_members.store(0, std::memory_order_relaxed);
+  for (std::atomic<std::int32_t>& pid : control.refused_pids) {
+    pid.store(0, std::memory_order_relaxed);
+  }
   for (Shared& each : control.shared) {
     each = Shared{};
   }

@@ -99,5 +99,32 @@ TEST_F(ResidencyTest, OfAFileOnlyWhatWasTouchedHereCounts) {
   close(file);
 }
 
+TEST(PopulatingTest, TellsOfPagesWithoutMemoryAndChangesNoOthers) {
+  // The second page is beyond the file's end: a write to it would be a SIGBUS, as on a file system that is full.
+  const int descriptor = memfd_create("populated", MFD_CLOEXEC);
+  ASSERT_EQ(ftruncate(descriptor, page), 0);
+  char* pages = static_cast<char*>(map_shared(descriptor, 2 * page));
+  ASSERT_NE(pages, nullptr);
+  strcpy(pages, "what stands there");
+  for (const auto way : {populate, populate_one_by_one}) {
+    EXPECT_TRUE(way(pages, page));
+    EXPECT_FALSE(way(pages, 2 * page));
+    EXPECT_FALSE(way(pages + page, page));
+  }
+  EXPECT_STREQ(pages, "what stands there");
+  // In a hole of the file each way brings the page into memory.
+  for (const auto way : {populate, populate_one_by_one}) {
+    ASSERT_TRUE(punch_hole(pages, page));
+    unsigned char is_resident = 1;
+    ASSERT_EQ(mincore(pages, page, &is_resident), 0);
+    EXPECT_EQ(is_resident & 1, 0);
+    EXPECT_TRUE(way(pages, page));
+    ASSERT_EQ(mincore(pages, page, &is_resident), 0);
+    EXPECT_EQ(is_resident & 1, 1);
+  }
+  unreserve(pages, 2 * page);
+  close(descriptor);
+}
+
 }  // namespace
 }  // namespace fil::system

@@ -1,6 +1,7 @@
 #include "system.hpp"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
@@ -79,7 +80,23 @@ bool populate(void* address, std::size_t bytes) {
   constexpr int populate_write = 23;  // MADV_POPULATE_WRITE
   const auto start = reinterpret_cast<std::uintptr_t>(address) & ~std::uintptr_t{4095};
   const std::size_t length = segment::align_to_page(reinterpret_cast<std::uintptr_t>(address) + bytes - start);
-  return syscall(SYS_madvise, start, length, populate_write) == 0 || errno == EINVAL;
+  return syscall(SYS_madvise, start, length, populate_write) == 0 ||
+         (errno == EINVAL && populate_one_by_one(reinterpret_cast<void*>(start), length));
+}
+
+bool populate_one_by_one(void* pages, std::size_t bytes) {
+  const ErrnoKept kept;
+  for (std::size_t offset = 0; offset < bytes; offset += 4096) {
+    // Adds 0 to the page's first word. The kernel does it for us, so that a page without memory is an error and no
+    // signal.
+    constexpr int add_nothing = FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0);
+    std::byte* page = static_cast<std::byte*>(pages) + offset;
+    if (syscall(SYS_futex, page, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, page, add_nothing) == -1 &&
+        errno == EFAULT) {
+      return false;
+    }
+  }
+  return true;
 }
 
 bool punch_hole(void* address, std::size_t bytes) {

@@ -21,8 +21,10 @@ bool children_have_nothing();
 void unreserve(void* address, std::size_t bytes);
 
 /// Makes sure that these pages of a shared mapping have memory, or a write to them could be a SIGBUS where its file
-/// system is full. False if there is none. True where the kernel can't tell (before 5.14).
+/// system is full. False if there is none.
 bool populate(void* address, std::size_t bytes);
+/// The same for whole pages, one at a time: for kernels without MADV_POPULATE_WRITE (before 5.14).
+bool populate_one_by_one(void* pages, std::size_t bytes);
 
 /// Makes pages of a shared mapping read as zero again and frees their memory. False where the file system can't.
 bool punch_hole(void* address, std::size_t bytes);

@@ -161,7 +161,7 @@ bool Tracker::start_in_tree(const ExclusiveGuard& guard, std::uint32_t session, 
     tree_.move_to(view_, true);
   }
   if (!tree_.prepare_built_in_sites()) {
-    control_page.control.refused_members.fetch_add(1, std::memory_order_relaxed);
+    tree::refuse(control_page.control, getpid());
     refused_session_ = session;
     return false;
   }
@@ -209,7 +209,7 @@ void Tracker::grow_up(const ExclusiveGuard& guard) {
   if (grown.base == nullptr || !tree_.grow_up(grown)) {
     if (grown.base != nullptr) {
       system::unreserve(grown.base, segment::bytes_at_scale(grown.scale));
-      control_page.control.refused_members.fetch_add(1, std::memory_order_relaxed);
+      tree::refuse(control_page.control, getpid());
     }
     refused_session_ = session_now();
     joined_.store(0, std::memory_order_relaxed);

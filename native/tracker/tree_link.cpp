@@ -105,7 +105,7 @@ void TreeLink::resume() {
 }
 
 segment::View TreeLink::refused() {
-  control_page.control.refused_members.fetch_add(1, std::memory_order_relaxed);
+  tree::refuse(control_page.control, getpid());
   return segment::View{nullptr};
 }
 

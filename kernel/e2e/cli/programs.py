@@ -74,6 +74,13 @@ def profiled(arguments: Sequence[str | bytes], cwd: Path, **options: Any) -> Run
     return run([*FIL, "run", *arguments], cwd, **options)
 
 
+def with_small_disks(mounts: Sequence[Path], size: str, command: Sequence[str]) -> list[str]:
+    """The command where each mount is a file system of this size; skips nothing: it fails where that can't be made."""
+    lines = [f'mount -t tmpfs -o size={size} tmpfs "{place}"' for place in mounts]
+    script = " && ".join([*lines, 'exec "$@"'])
+    return ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *command]
+
+
 def report_directories(cwd: Path) -> list[Path]:
     return sorted((cwd / "fil-result").glob("*"))
 

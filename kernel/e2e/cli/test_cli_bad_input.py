@@ -8,7 +8,18 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
-from programs import FIL, TIMEOUT, bytes_of_lines, only_report, plain, profiled, report_directories, report_in, run
+from programs import (
+    FIL,
+    TIMEOUT,
+    bytes_of_lines,
+    only_report,
+    plain,
+    profiled,
+    report_directories,
+    report_in,
+    run,
+    with_small_disks,
+)
 
 PROGRAM = "held = bytearray(20_000_000)\nprint('ran')\n"
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'`"
@@ -104,12 +115,10 @@ def test_a_report_whose_directory_became_unusable_is_written_elsewhere(tmp_path)
     assert any(str(directory) in line for line in done.said)
 
 
-def on_small_disks(directory: Path, mounts: list[Path], command: list[str], **environment: str) -> tuple[int, str, str]:
-    """Runs a command where each mount is a file system of 64 KiB; skips nothing: fails where that can't be made."""
-    lines = [f'mount -t tmpfs -o size=64k tmpfs "{place}"' for place in mounts]
-    script = " && ".join([*lines, 'status=0; "$@" || status=$?', "ls -R fil-result >&2; exit $status"])
+def on_small_disks(directory: Path, mounts: list[Path], **environment: str) -> tuple[int, str, str]:
+    command = with_small_disks(mounts, "64k", [*FIL, "run", "script.py"])
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *command],
+        command,
         cwd=directory,
         env={**os.environ, **environment},
         capture_output=True,
@@ -124,9 +133,7 @@ def test_on_a_full_disk_the_report_is_written_elsewhere(tmp_path):
     elsewhere = temporary(tmp_path)
     (tmp_path / "fil-result").mkdir()
     (tmp_path / "script.py").write_text(PROGRAM)
-    status, stdout, stderr = on_small_disks(
-        tmp_path, [tmp_path / "fil-result"], [*FIL, "run", "script.py"], TMPDIR=str(elsewhere)
-    )
+    status, stdout, stderr = on_small_disks(tmp_path, [tmp_path / "fil-result"], TMPDIR=str(elsewhere))
     assert (status, stdout) == (0, "ran\n")
     assert "no space left on device" in stderr.lower()
     (directory,) = elsewhere.glob("fil-result-*")
@@ -138,9 +145,7 @@ def test_where_no_disk_has_room_the_report_is_said_in_short(tmp_path):
     elsewhere = temporary(tmp_path)
     (tmp_path / "fil-result").mkdir()
     (tmp_path / "script.py").write_text(PROGRAM)
-    status, stdout, stderr = on_small_disks(
-        tmp_path, [tmp_path / "fil-result", elsewhere], [*FIL, "run", "script.py"], TMPDIR=str(elsewhere)
-    )
+    status, stdout, stderr = on_small_disks(tmp_path, [tmp_path / "fil-result", elsewhere], TMPDIR=str(elsewhere))
     assert (status, stdout) == (0, "ran\n")
     assert "script.py:1" in stderr
     assert "19.1 MiB" in stderr
