@@ -174,6 +174,25 @@ test('"Exact" runs the cell again and counts every allocation', async () => {
   await expect(badge(1)).toHaveCount(0);
 });
 
+test('a run that was looked at is what the next one is compared with, also where that is exact', async () => {
+  await notebook.run(0);
+  await figures(0).click();
+  await notebook.write(0, ALLOCATE.replace('40', '20'));
+  await notebook.run(0);
+  await figures(0).click();
+  const change = notebook.report(0).locator('.fil-change');
+  await expect(change).toContainText(/19\.\d MiB \(± [\d.]+ %\) less than in the last run/);
+  await change.getByRole('button', { name: 'compare' }).click();
+  await expect(notebook.report(0).locator('.fil-compared')).toContainText(/peak 19\.\d MiB \(± [\d.]+ %\) less/);
+  await expect(notebook.report(0).locator('.fil-label-bytes').first()).toContainText(/^≈ -19\.\d MiB$/);
+  await takePicture('sampled-compared.png', notebook.cells.nth(0));
+  await notebook.write(0, ALLOCATE);
+  await notebook.profile(0);
+  await expect(change).toContainText(/19\.\d MiB \(± [\d.]+ %\) more than in the last run/);
+  // Sampled again, for the tests that follow.
+  await notebook.run(0);
+});
+
 test('a restarted kernel goes on with it', async () => {
   const { page } = notebook;
   const restarted = page.evaluate(() => window.jupyterapp.commands.execute('kernelmenu:restart').then(() => undefined));

@@ -116,7 +116,10 @@ export interface Snapshot extends Counters {
   /** `3.11.7`; empty until tracking was begun once. */
   readonly pythonVersion: string;
   readonly beganAtSeconds: number;
-  /** Clock of `beganAtSeconds` (CLOCK_MONOTONIC); the moment of the snapshot while tracking is on. */
+  /**
+   * Clock of `beganAtSeconds` (CLOCK_MONOTONIC); the moment of the snapshot while tracking is on. Of a file that a process left: when it was
+   * looked at last, or `beganAtSeconds` if it never was.
+   */
   readonly endedAtSeconds: number;
   readonly parent: Uint32Array;
   /** Index into the code columns; `noCode` for the root and for memory without a Python stack. */

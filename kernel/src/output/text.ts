@@ -3,6 +3,7 @@
  */
 import type { Report } from '../../../schema/report.js';
 import { frameLabel } from '../../../schema/places.js';
+import { INTERVAL_WIDTH } from '../../../schema/report-text.js';
 import { intervalInWords } from '../../../schema/sampling.js';
 import { type Line, headline, mappedInWords, pruningStatement, residentStatement, topLines, processesStatement, untouchedStatement } from '../../../schema/summary.js';
 import { formatBytes, formatShare } from '../../../schema/units.js';
@@ -41,8 +42,8 @@ function textLine({ frame, bytes, sampledBytes, mapped }: Line, report: Report):
   const { name, place, source } = frameLabel(frame, report.subject);
   const amount = formatBytes(bytes).padStart(11);
   const share = formatShare(bytes, report.peakBytes).padStart(7);
-  const interval = intervalInWords(bytes, sampledBytes, report.sampling).padStart(report.sampling === undefined ? 0 : 8);
-  return `${[amount, share, interval].filter((part) => part !== '').join(' ')}  ${[name, place, mappedInWords(mapped), source].filter((part) => part !== '').join('  ')}`;
+  const interval = report.sampling === undefined ? [] : [intervalInWords(bytes, sampledBytes, report.sampling).padEnd(INTERVAL_WIDTH)];
+  return `${[amount, ...interval, share].join(' ')}  ${[name, place, mappedInWords(mapped), source].filter((part) => part !== '').join('  ')}`;
 }
 
 /** Cut by characters, never inside a surrogate pair. */

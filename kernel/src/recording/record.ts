@@ -73,8 +73,10 @@ function write(output: string, source: ReportSource, job: Job, reason: Reason): 
   renameSync(part, join(output, basename(part).slice(0, -PART.length)));
 }
 
+/** Of a file that a process left the segment knows no end where nobody has told it one: then it is now, by the same clock. */
 function durationOf({ beganAtSeconds, endedAtSeconds }: Snapshot): number {
-  return Math.max(0, endedAtSeconds - beganAtSeconds);
+  const until = endedAtSeconds > beganAtSeconds ? endedAtSeconds : Number(process.hrtime.bigint()) / 1e9;
+  return Math.max(0, until - beganAtSeconds);
 }
 
 function outcomeOf({ reason, status }: RecordOptions): ReportOutcome {

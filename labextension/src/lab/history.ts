@@ -3,7 +3,7 @@
  * output that followed, so that they are there when it is opened again, and gone when the output is cleared.
  */
 import type { NotebookPanel } from '@jupyterlab/notebook';
-import type { Cell, CodeCell } from '@jupyterlab/cells';
+import { type Cell, CodeCell } from '@jupyterlab/cells';
 import type { IOutputModel } from '@jupyterlab/rendermime';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { REPORT_MIME_TYPE } from '../../../schema/report.js';
@@ -24,6 +24,8 @@ const PREVIOUS = 'previous';
 /** Kept as they are stored: a few kilobytes each, unpacked when somebody compares. */
 export class History {
   readonly #runs = new WeakMap<NotebookPanel, Map<string, Runs>>();
+  /** Of sampled cells, whose reports stand in no output, what was seen of them since the last output. Not stored in the notebook. */
+  readonly #sampled = new WeakMap<CodeCell, Runs>();
 
   /** Takes notice of what a notebook's cells show, now and whenever an output comes. */
   follow(panel: NotebookPanel): void {
@@ -58,11 +60,33 @@ export class History {
     return known.get(cell.model.id)?.previous ?? null;
   }
 
+  /**
+   * The data of the report that a cell showed before one of its samples, which is in none of its outputs; null if there is none.
+   *
+   * @param data of that sample's report, which from now on is the last one that was seen.
+   */
+  previousOfSampled(panel: NotebookPanel, cell: CodeCell, data: unknown): unknown {
+    const seen = this.#sampled.get(cell);
+    if (isSame(seen?.latest, data)) {
+      return seen?.previous ?? null;
+    }
+    const previous = seen?.latest ?? this.#runs.get(panel)?.get(cell.model.id)?.latest ?? null;
+    this.#sampled.set(cell, { latest: data, previous });
+    return previous;
+  }
+
   #take(known: Map<string, Runs>, cell: Cell): void {
     const output = reportOutputOf(cell);
     const data = output?.data[REPORT_MIME_TYPE];
     const runs = known.get(cell.model.id);
     if (output === null || isSame(runs?.latest, data)) {
+      return;
+    }
+    const seen = cell instanceof CodeCell ? this.#sampled.get(cell) : undefined;
+    if (seen !== undefined && cell instanceof CodeCell) {
+      this.#sampled.delete(cell);
+      // The reader has kept that very sample, or has run the cell once more since.
+      known.set(cell.model.id, { latest: data, previous: isSame(seen.latest, data) ? seen.previous : seen.latest });
       return;
     }
     if (runs === undefined) {

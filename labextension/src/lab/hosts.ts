@@ -5,7 +5,7 @@ import type { INotebookTracker } from '@jupyterlab/notebook';
 import { CodeCell } from '@jupyterlab/cells';
 import { CodeMirrorEditor } from '@jupyterlab/codemirror';
 import { isUserCode } from '../../../schema/places.js';
-import { type Report, ReportEnvelope } from '../../../schema/report.js';
+import { type Report, REPORT_MIME_TYPE, ReportEnvelope } from '../../../schema/report.js';
 import { amountInWords, inShort, rangedAmount } from '../../../schema/sampling.js';
 import { formatBytes } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
@@ -18,6 +18,7 @@ import { type Bar, showBars } from './bars.js';
 import type { History } from './history.js';
 import { pageOf } from './page.js';
 import { cellAround, cellLabel, cellOfFrame, type CellPlace, goToLine, reportDataOf } from './places.js';
+import { isOfBadge } from './sampled-badge.js';
 import type { Settings } from './settings.js';
 
 /** Smaller ones are too short to see, and would give the cell a gutter for nothing. */
@@ -55,7 +56,12 @@ export class Hosts {
       },
       previous: () => {
         const here = around();
-        const data = here === null ? null : this.#history.previous(here.panel, here.cell);
+        const data =
+          here === null
+            ? null
+            : isOfBadge(renderer.node)
+              ? this.#history.previousOfSampled(here.panel, here.cell, renderer.data?.[REPORT_MIME_TYPE])
+              : this.#history.previous(here.panel, here.cell);
         return data === null || data === undefined
           ? null
           : { label: say('the last run'), load: () => unpackReport(data) };

@@ -20,6 +20,13 @@ export interface BadgeActions {
   readonly keep: (bundle: Bundle) => void;
 }
 
+const BADGE_CLASS = 'fil-sampled';
+
+/** Whether an element is in the report below a badge, rather than in an output of the cell. */
+export function isOfBadge(node: Element): boolean {
+  return node.closest(`.${BADGE_CLASS}`) !== null;
+}
+
 /** Whether it has come. */
 type Answer = { readonly kind: 'unasked' | 'asked' | 'gone' } | { readonly kind: 'here'; readonly bundle: Bundle };
 
@@ -38,7 +45,7 @@ export class SampledBadge extends Panel {
     this.told = told;
     this.#rendermime = rendermime;
     this.#actions = actions;
-    this.addClass('fil-sampled');
+    this.addClass(BADGE_CLASS);
     if (!isNoteworthy(told)) {
       this.addClass('fil-quiet');
     }

@@ -141,7 +141,8 @@ export class LineTable {
     const then = { bytes: before?.ownBytes ?? 0, sampledBytes: before?.ownSampledBytes ?? 0, sampling };
     const delta = ownDeltaBytes(row);
     const kind = delta === 0 || canBeChance(now, then) ? 'same' : delta > 0 ? 'more' : 'less';
-    const interval = intervalOfChange(now, then);
+    // Of lines that held nothing of their own in either, no more is said than of that nothing.
+    const interval = now.bytes === 0 && then.bytes === 0 ? '' : intervalOfChange(now, then);
     return element('td', { class: `fil-number fil-${kind}` }, formatDelta(delta), ...intervalElements(interval));
   }
 

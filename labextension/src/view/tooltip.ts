@@ -103,8 +103,8 @@ export class Tooltip {
         'div',
         {},
         element('strong', {}, formatBytes(value)),
+        ...(interval === '' ? [] : [element('span', { class: 'fil-soft' }, ` ${interval}`)]),
         ` · ${say('%1 of the peak', formatShare(value, peakBytes))}`,
-        ...(interval === '' ? [] : [element('span', { class: 'fil-soft' }, ` · ${interval}`)]),
       ),
     );
     if (compared !== null) {
