@@ -33,7 +33,7 @@ class Part(TypedDict):
     process: tuple[str, int]
     absent: str | None
     """Why it took no part."""
-    found: tuple[str, bytes] | None
+    found: workers.Collected | None
     """Its machine, and what was found there; None for all workers of a machine but the first who is asked."""
 
 
@@ -114,7 +114,7 @@ def leave(profile: str) -> None:
     workers.leave(profile)
 
 
-def collect(profile: str) -> tuple[str, bytes] | None:
+def collect(profile: str) -> workers.Collected | None:
     """This machine, and what was found on it; None if nobody there took part."""
     return workers.collect(profile)
 

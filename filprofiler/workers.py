@@ -5,9 +5,9 @@ Workers are started with the variables of :func:`environment`. Then, with one na
     name = workers.new_profile()              # anywhere
     workers.join(name, "worker 3")            # in each worker process: from now on it is profiled
     workers.run_task("load", load, path)      # in a worker, if wanted: calls load(path) as a task with a name
-    data = workers.collect(name)              # on each machine, in any process: ends the profile there
+    found = workers.collect(name)             # in a process of each machine, or in all: ends the profile there
     workers.leave(name)                       # in each worker process
-    result = workers.combine([data, ...])     # where the reader is: a ProfileResult
+    result = workers.combine([found, ...])    # where the reader is: a ProfileResult
 
 On each machine the first worker starts a process that stands by the others and makes the machine's report: also of
 workers that were killed. It ends by itself if nobody calls :func:`renew` (or another of these) for two minutes.
@@ -25,7 +25,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypedDict, TypeVar
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from filprofiler._node_task import NodeTask
 
 __all__ = [
+    "Collected",
     "Missing",
     "collect",
     "combine",
@@ -71,6 +72,10 @@ _COLLECTED = "collected"
 """Files beside the socket, of whoever has asked for the machine's report and has got it."""
 _LONGEST_SOCKET_PATH = 107
 _MOST_TASK_NAMES = 10_000
+
+
+Collected = tuple[str, bytes]
+"""The machine, as :func:`join` names it, and what was found there, some 100 kB."""
 
 
 class Missing(TypedDict):
@@ -206,12 +211,11 @@ def renew(profile: str) -> None:
     _ask_if_there(_place(profile), {"type": "renew"})
 
 
-def collect(profile: str) -> tuple[str, bytes] | None:
+def collect(profile: str) -> Collected | None:
     """Ends the profile on this machine.
 
     Returns:
-        the machine, as :func:`join` names it, and what was found there, some 100 kB; None if nobody has joined here,
-        or it was collected already.
+        what is for :func:`combine`; None if nobody has joined here, or it was collected already.
 
     Raises:
         ProfilingError: if there is no report, with the reason.
@@ -239,7 +243,7 @@ def collect(profile: str) -> tuple[str, bytes] | None:
 
 
 def combine(
-    machines: Sequence[bytes],
+    machines: Iterable[Collected | None],
     *,
     subject: Mapping[str, object] | None = None,
     title: str | None = None,
@@ -252,7 +256,7 @@ def combine(
     """Makes one report of what :func:`collect` returned on all machines.
 
     Args:
-        machines: of each what was found there.
+        machines: what :func:`collect` has returned, wherever that was.
         subject: what was profiled, as in `schema/report.ts`.
         title: shown above the report.
         outcome: how it ended: `completed`, `error` or `interrupted`.
@@ -265,7 +269,7 @@ def combine(
         RuntimeError: if it can't be made, or its files can't be written.
     """
     bundle, files, problem = combine_into_bundle(
-        machines,
+        [each[1] for each in machines if each is not None],
         subject=subject or {"kind": "call", "name": "workers"},
         title=title,
         outcome=outcome,

@@ -35,9 +35,9 @@ os._exit(0)
 READER = """
 import json, sys
 from filprofiler import workers
-machine, data = workers.collect(sys.argv[1])
-assert workers.collect(sys.argv[1]) is None
-result = workers.combine([data], title="three", output=sys.argv[2])
+found = [workers.collect(sys.argv[1]) for _ in range(2)]
+assert found[1] is None
+result = workers.combine(found, title="three", output=sys.argv[2])
 print(json.dumps({"report": result.report, "files": [file.name for file in result.files]}))
 """
 
