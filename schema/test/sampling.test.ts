@@ -8,7 +8,9 @@ import {
   inShort,
   intervalInWords,
   intervalOf,
+  rangedAmount,
   remainderInWords,
+  wholeInterval,
 } from '../sampling.js';
 
 const sampling = { meanBytes: 65_536, exactFromBytes: 32_768 };
@@ -41,6 +43,16 @@ describe('how sure a sampled figure is', () => {
   it('of a line of which nothing was seen, below three times the mean', () => {
     expect(intervalOf(0, 0, sampling)).toEqual({ lowBytes: 0, highBytes: 2.995732 * 65_536 });
     expect(intervalInWords(65_536, 65_536, sampling)).toBe('between 1 B and 483.4 KiB');
+  });
+
+  it('in whole bytes for programs, not narrower, and in the same words as where it was made', () => {
+    const figure = { bytes: 100e6, sampledBytes: 100e6, sampling };
+    const interval = wholeInterval(figure);
+    const { lowBytes, highBytes } = intervalOf(100e6, 100e6, sampling);
+    expect(interval).toEqual({ lowBytes: Math.floor(lowBytes), highBytes: Math.ceil(highBytes) });
+    expect(rangedAmount(100e6, interval)).toBe(amountInWords(100e6, 100e6, sampling));
+    expect(rangedAmount(100e6, undefined)).toBe('95.4 MiB');
+    expect(wholeInterval({ ...figure, sampling: undefined })).toBeUndefined();
   });
 
   it('says nothing where every allocation was counted', () => {

@@ -53,6 +53,8 @@ def test_a_job_leaves_a_report_with_intervals_and_nothing_else(tmp_path):
     assert report["subject"]["command"][1:] == ["job.py", "--day", "3"]
     assert report["outcome"] == {"kind": "completed"}
     assert 0.02 < report["durationSeconds"] < 60
+    # Its beginning alone is no curve.
+    assert len(report["timeline"]["seconds"]) != 1
     # What the interpreter does not give back is a sample or two, or none.
     assert report["sampling"].pop("retainedSampledBytes") < 1_000_000
     assert report["sampling"] == {"meanBytes": 32768, "exactFromBytes": 32768}

@@ -5,8 +5,8 @@
 import { renameSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import type { Job, ReportOutcome } from '../../../schema/report.js';
-import { loadAddon, type Snapshot } from '../addon.js';
+import type { Job, Report, ReportOutcome } from '../../../schema/report.js';
+import { loadAddon, type Segment, type Snapshot } from '../addon.js';
 import { makeReportDirectory } from '../launcher/report-directory.js';
 import { memoryLimit } from '../memory-limit.js';
 import { writeReportFiles } from '../output/files.js';
@@ -51,10 +51,7 @@ export function record(options: RecordOptions, environment: NodeJS.ProcessEnv): 
     job,
     startedAt: new Date(options.started * 1000),
     durationSeconds: durationOf(snapshot),
-    timeline: {
-      seconds: Array.from(points.bytes, (_, index) => index * points.secondsApart),
-      bytes: Array.from(points.bytes),
-    },
+    timeline: timelineOf(points),
     producer: { name: 'filprofiler', version: VERSION, python: snapshot.pythonVersion },
   });
   const output = resolve(settings.output);
@@ -71,6 +68,13 @@ function write(output: string, source: ReportSource, job: Job, reason: Reason): 
     throw new Error(problems[0] ?? `no file of ${files.length} could be written`);
   }
   renameSync(part, join(output, basename(part).slice(0, -PART.length)));
+}
+
+/** Of a job that ended before the second point only its beginning is known, which would look like its peak. */
+function timelineOf({ secondsApart, bytes }: ReturnType<Segment['points']>): Report['timeline'] {
+  return bytes.length < 2
+    ? { seconds: [], bytes: [] }
+    : { seconds: Array.from(bytes, (_, index) => index * secondsApart), bytes: Array.from(bytes) };
 }
 
 /** Of a file that a process left the segment knows no end where nobody has told it one: then it is now, by the same clock. */
