@@ -3,15 +3,16 @@
     npm run bench:dask
 
 Two local clusters of three workers take turns: a plain one, and one whose workers have the tracker and are profiled.
-Prints ratios of the wall-clock times, of the minima and of the medians, and how long the end of a profile takes.
+Prints ratios of the wall-clock times and of the workers' processor time, and how long the end of a profile takes: as a
+round of one is compared with the round of the other that was nearest in time, other work on the machine matters less.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask
 import dask.dataframe as dd
@@ -65,6 +66,28 @@ def timed(function: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+class Times(NamedTuple):
+    """Of a round, in seconds: by the clock, and of processors in all workers."""
+
+    wall: float
+    processor: float
+
+
+def round_on(client: Client, work: Callable[[], Any]) -> Times:
+    def processor() -> float:
+        return float(sum(client.run(time.process_time).values()))
+
+    with client.as_current():
+        before = processor()
+        wall = timed(work)
+        return Times(wall, processor() - before)
+
+
+def ratio(profiled: Iterable[float], plain: Iterable[float]) -> str:
+    """The median of neighbours in time."""
+    return f"{statistics.median(one / other for one, other in zip(profiled, plain, strict=True)):.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -74,25 +97,24 @@ def main() -> None:
         preload()
         with cluster() as tracked:
             for name, work in (("group-by", group_by), ("shuffle", shuffle)):
-                times: dict[str, list[float]] = {"plain": [], "profiled": []}
+                plainly: list[Times] = []
+                profiled: list[Times] = []
                 for number in range(rounds + 1):
-                    with plain.as_current():
-                        beside = timed(work)
-                    with tracked.as_current():
-                        profile = ClusterProfile(tracked, say=print)
-                        under = timed(work)
-                        end = timed(
-                            lambda profile=profile: profile.finish(
-                                {"kind": "call", "name": "bench"}, title=None, outcome="completed", cells=[]
-                            )
+                    beside = round_on(plain, work)
+                    profile = ClusterProfile(tracked, say=print)
+                    under = round_on(tracked, work)
+                    end = timed(
+                        lambda profile=profile: profile.finish(
+                            {"kind": "call", "name": "bench"}, title=None, outcome="completed", cells=[]
                         )
+                    )
                     if number > 0:  # the first loads modules
-                        times["plain"].append(beside)
-                        times["profiled"].append(under)
+                        plainly.append(beside)
+                        profiled.append(under)
                         collecting.append(end)
-                least = min(times["profiled"]) / min(times["plain"])
-                middle = statistics.median(times["profiled"]) / statistics.median(times["plain"])
-                print(f"{name}: profiled / plain = {least:.2f} (minima), {middle:.2f} (medians)", flush=True)
+                time_ratio = ratio((each.wall for each in profiled), (each.wall for each in plainly))
+                processor = ratio((each.processor for each in profiled), (each.processor for each in plainly))
+                print(f"{name}: profiled / plain = {time_ratio} (time), {processor} (processor time)", flush=True)
     print(
         f"collecting {WORKERS} workers and making the report: {min(collecting):.2f} s at least, "
         f"{statistics.median(collecting):.2f} s in the median"
