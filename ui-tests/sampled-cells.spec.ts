@@ -185,7 +185,7 @@ test('a run that was looked at is what the next one is compared with, also where
   await change.getByRole('button', { name: 'compare' }).click();
   await expect(notebook.report(0).locator('.fil-compared')).toContainText(/peak 19\.\d MiB \(± [\d.]+ %\) less/);
   await expect(notebook.report(0).locator('.fil-label-bytes').first()).toContainText(/^≈ -19\.\d MiB$/);
-  await takePicture('sampled-compared.png', notebook.cells.nth(0));
+  await notebook.cells.nth(0).screenshot({ path: test.info().outputPath('compared.png') });
   await notebook.write(0, ALLOCATE);
   await notebook.profile(0);
   await expect(change).toContainText(/19\.\d MiB \(± [\d.]+ %\) more than in the last run/);
