@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import distributed
+from distributed.utils import sync
 
 from filprofiler import _dask_worker, _tracker, workers
 from filprofiler._dask_plugins import ProfilePlugin
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 _MOST_NAMED = 5
 _SCHEDULER = "scheduler"
+_PROBE_SECONDS = 30.0
+"""For a worker to answer, whose loop its tasks can hold up. One that takes longer joins as soon as it can."""
+_JOIN_SECONDS = _PROBE_SECONDS + workers.START_SECONDS
+_COLLECT_SECONDS = 60.0
+_PLUGIN_SECONDS = 10.0
+"""For the scheduler to know of a plugin, and to tell the workers, if they listen."""
 _IS_HERE = "it is in the client's process"
 
 HOW_TO_PRELOAD = (
@@ -69,11 +77,14 @@ class ClusterProfile:
     def _begin(self, able: Sequence[str]) -> None:
         # Where it can't be registered those that come later are named as missing.
         with contextlib.suppress(Exception):
-            self._client.register_plugin(ProfilePlugin(self._name, workers.version()), name=self._plugin)
+            plugin = ProfilePlugin(self._name, workers.version())
+            self._of_plugin(self._client.register_plugin, plugin, name=self._plugin)
             self._is_registered = True
         if not able:
             return
-        for address, answer in _ask(self._client, _dask_worker.join, self._name, workers=list(able)).items():
+        for address, answer in _ask(
+            self._client, _dask_worker.join, self._name, addresses=able, seconds=_JOIN_SECONDS
+        ).items():
             if isinstance(answer, BaseException):
                 self._missing[address] = {"worker": address, "reason": _reason(answer)}
             else:
@@ -138,12 +149,15 @@ class ClusterProfile:
         found: dict[str, bytes] = {}
         problems: list[str] = []
         for address, answer in self._ask_all(_dask_worker.part_of).items():
-            if isinstance(answer, ProfilingError) or address == _SCHEDULER:
+            if isinstance(answer, ProfilingError):
                 problems.append(_reason(answer))
             elif isinstance(answer, BaseException):
                 self._missing.setdefault(address, {"worker": address, "reason": _reason(answer)})
             else:
-                if answer["absent"] is not None:
+                if answer["absent"] is None:
+                    # It has joined later, if it did not at the beginning.
+                    self._missing.pop(address, None)
+                else:
                     reason = _told(answer["absent"], answer["process"])
                     self._missing.setdefault(address, {"worker": answer["label"], "reason": reason})
                 if answer["found"] is not None:
@@ -161,9 +175,12 @@ class ClusterProfile:
                     found[machine] = data
         return found, problems
 
+    def _of_plugin(self, call: Callable[..., Any], *args: object, **options: object) -> None:
+        sync(self._client.loop, call, *args, callback_timeout=_PLUGIN_SECONDS, **options)
+
     def _ask_nannies(self) -> dict[str, Any]:
         self._needs_nannies = True
-        return self._ask_all(_dask_worker.collect, nanny=True)
+        return self._all_of(lambda: _ask_nannies(self._client, _dask_worker.collect, self._name))
 
     def _ask_here(self) -> dict[str, Any]:
         try:
@@ -175,20 +192,23 @@ class ClusterProfile:
         if not self._is_cut_off:
             # Also where registering has failed: some workers can have it.
             with contextlib.suppress(Exception):
-                self._client.unregister_worker_plugin(self._plugin)
+                self._of_plugin(self._client.unregister_worker_plugin, self._plugin)
         if not self._is_registered:
             self._ask_all(_dask_worker.leave)
         if self._needs_nannies:
-            self._ask_all(_dask_worker.leave, nanny=True)
+            self._all_of(lambda: _ask_nannies(self._client, _dask_worker.leave, self._name))
         # If this is the workers' machine.
         _dask_worker.leave(self._name)
 
-    def _ask_all(self, function: Callable[..., object], *, nanny: bool = False) -> dict[str, Any]:
-        """Their answers, and exceptions in place of such; none if the scheduler has not answered before."""
+    def _ask_all(self, function: Callable[..., object]) -> dict[str, Any]:
+        return self._all_of(lambda: _ask(self._client, function, self._name, seconds=_COLLECT_SECONDS))
+
+    def _all_of(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Answers, and exceptions in place of such; none if the scheduler has not answered before."""
         if self._is_cut_off:
             return {}
         try:
-            return _ask(self._client, function, self._name, nanny=nanny)
+            return ask()
         except ProfilingError as error:
             # Once: each time takes as long as Dask waits for it.
             self._is_cut_off = True
@@ -240,7 +260,7 @@ def examine(client: Client) -> tuple[list[str], dict[str, Missing]]:
     able: list[str] = []
     missing: dict[str, Missing] = {}
     others: list[str] = []
-    for address, answer in _ask(client, _dask_worker.probe).items():
+    for address, answer in _ask(client, _dask_worker.probe, seconds=_PROBE_SECONDS).items():
         if isinstance(answer, BaseException):
             missing[address] = {"worker": address, "reason": _reason(answer)}
         elif answer["version"] != workers.version():
@@ -258,20 +278,55 @@ def examine(client: Client) -> tuple[list[str], dict[str, Missing]]:
     return able, missing
 
 
-def _ask(client: Client, function: Callable[..., object], *args: object, **options: Any) -> dict[str, Any]:
-    """What workers answer, by their addresses; exceptions in place of such.
+def _ask(
+    client: Client,
+    function: Callable[..., object],
+    *args: object,
+    addresses: Sequence[str] | None = None,
+    seconds: float,
+) -> dict[str, Any]:
+    """What workers answer, by their addresses, each within so many seconds; exceptions in place of such.
 
     Raises:
         ProfilingError: if nobody could be asked.
     """
+
+    async def ask(address: str) -> Any:
+        try:
+            # In its own loop the client returns what is to be awaited.
+            run = client.run(function, *args, workers=[address], on_error="return")
+            return (await asyncio.wait_for(run, seconds))[address]
+        except TimeoutError:
+            return ProfilingError(f"it has not answered within {seconds:.0f} s")
+
+    async def ask_all(asked: Sequence[str]) -> dict[str, Any]:
+        return dict(zip(asked, await asyncio.gather(*map(ask, asked)), strict=True))
+
+    with _asking(client):
+        if addresses is None:
+            addresses = list(client.scheduler_info(n_workers=-1)["workers"])
+        answers: dict[str, Any] = sync(client.loop, ask_all, addresses)
+    return answers
+
+
+@contextlib.contextmanager
+def _asking(client: Client) -> Iterator[None]:
     if client.status != "running":
         msg = f"the client is {client.status}"
         raise ProfilingError(msg)
     try:
-        answers: dict[str, Any] = client.run(function, *args, on_error="return", **options)
+        yield
     except Exception as error:  # a scheduler that has gone, by whatever its transport raises
         msg = f"the scheduler does not answer: {type(error).__name__}: {error}"
         raise ProfilingError(msg) from error
+
+
+def _ask_nannies(client: Client, function: Callable[..., object], *args: object) -> dict[str, Any]:
+    """The same of nannies."""
+    with _asking(client):
+        answers: dict[str, Any] = sync(
+            client.loop, client.run, function, *args, nanny=True, on_error="return", callback_timeout=_COLLECT_SECONDS
+        )
     return answers
 
 

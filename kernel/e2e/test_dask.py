@@ -259,6 +259,33 @@ if __name__ == "__main__":
     assert "no filprofiler" in missing["reason"]
 
 
+def test_a_worker_that_does_not_answer_is_named_and_holds_up_nothing(tmp_path: Path) -> None:
+    answer = run_python(
+        tmp_path,
+        """
+import signal
+from filprofiler import _dask_cluster
+
+_dask_cluster._PROBE_SECONDS = _dask_cluster._COLLECT_SECONDS = 2.0
+_dask_cluster._PLUGIN_SECONDS = 0.5
+
+if __name__ == "__main__":
+    preload()
+    with local(2) as cluster, Client(cluster) as client:
+        client.wait_for_workers(2)
+        address, pid = next(iter(client.run(os.getpid).items()))
+        os.kill(pid, signal.SIGSTOP)
+        [other] = set(client.scheduler_info(n_workers=-1)["workers"]) - {address}
+        done = profiled(client, lambda: client.submit(hold, 1000, workers=[other]).result())
+        os.kill(pid, signal.SIGKILL)
+    print(json.dumps({**done, "stopped": address}))
+""",
+    )
+    assert answer["value"] == 1000
+    missing = {each["worker"]: each["reason"] for each in answer["report"]["cluster"]["missing"]}
+    assert missing[answer["stopped"]] == "it has not answered within 2 s"
+
+
 @pytest.fixture
 def commands(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     running: list[subprocess.Popen[bytes]] = []
