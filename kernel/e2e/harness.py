@@ -18,6 +18,9 @@ from jupyter_client.manager import KernelManager
 KERNEL = "filprofile"
 REPORT_MIME_TYPE = "application/vnd.fil.memory-profile+json"
 TIMEOUT = 15
+MEMORY_ERRORS = ("MemoryGuardError", "MemoryError")
+"""How a cell is told that memory runs out. The second where it did not react within 20 ms, as on a busy machine: then
+an allocation fails instead."""
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Empty
 
-from harness import Kernel, Result, started
+from harness import MEMORY_ERRORS, Kernel, Result, started
 from jupyter_client.restarter import KernelRestarter
 from memory_group import limited
 from out_of_memory_scenarios import Check
@@ -28,7 +28,7 @@ def small_kernel(limit: int) -> Iterator[Kernel]:
             yield kernel
 
 
-def interrupted(code: str, names: tuple[str, ...] = ("MemoryGuardError",)) -> Check:
+def interrupted(code: str, names: tuple[str, ...] = MEMORY_ERRORS) -> Check:
     """The guard interrupts the cell; the session and its variables survive, and what was held can be let go of."""
 
     def run(limit: int) -> str | None:
@@ -159,7 +159,7 @@ _SCENARIOS: dict[str, Check] = {
     "notebook: small objects": interrupted("held = []\nwhile True:\n    held.append((len(held), str(len(held))))"),
     "notebook: arrays": interrupted(
         "import numpy\nheld = []\nwhile True:\n    held.append(numpy.ones(100_000))",
-        ("MemoryGuardError", "_ArrayMemoryError"),
+        (*MEMORY_ERRORS, "_ArrayMemoryError"),
     ),
     "notebook: growth in a thread of the cell": interrupted(
         "import threading, time\nstop = False\nheld = []\n"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from harness import Kernel, started
+from harness import MEMORY_ERRORS, Kernel, started
 from memory_group import limited
 from out_of_memory_scenarios import MB, SCENARIOS, Scenario, below, check
 
@@ -37,8 +37,9 @@ def test_the_running_cell_is_interrupted_and_the_session_survives(small: Kernel)
     small.run("kept = bytearray(1_000_000)")
     result = small.run("%%filprofile\n" + GROW + "grow()", timeout=60)
     error = result.contents("error")[0]
-    assert error["ename"] == "MemoryGuardError"
-    assert "held.append(bytearray(1_000_000))" in error["evalue"]
+    assert error["ename"] in MEMORY_ERRORS
+    most = result.traceback.partition("Most was held by:")[2]
+    assert "held.append(bytearray(1_000_000))" in most
     assert "_on_signal" not in result.traceback
     report = result.report.data
     assert report["outOfMemory"]["action"] == "raised"
@@ -59,7 +60,7 @@ def test_the_interrupt_can_be_caught(small: Kernel):
 
 def test_a_cell_that_is_not_profiled_is_interrupted_too(small: Kernel):
     result = small.run(GROW + "grow()", timeout=60)
-    assert result.contents("error")[0]["ename"] == "MemoryGuardError"
+    assert result.contents("error")[0]["ename"] in MEMORY_ERRORS
     assert small.run("1 + 1").value == "2"
 
 
@@ -141,5 +142,5 @@ def test_a_cell_is_interrupted_for_what_it_lets_an_older_pool_take(monkeypatch: 
             "        held.append(b'x' * 300_000)\n        time.sleep(0.002)"
         )
         result = kernel.run("try:\n    pool.submit(grow).result()\nfinally:\n    stop.append(1)", timeout=60)
-        assert result.contents("error")[0]["ename"] == "MemoryGuardError"
+        assert result.contents("error")[0]["ename"] in MEMORY_ERRORS
         assert kernel.run("len(stop)").value == "1"
