@@ -322,7 +322,7 @@ def _asking(client: Client) -> Iterator[None]:
 
 
 def _ask_nannies(client: Client, function: Callable[..., object], *args: object) -> dict[str, Any]:
-    """The same of nannies."""
+    """As :func:`_ask`, of nannies."""
     with _asking(client):
         answers: dict[str, Any] = sync(
             client.loop, client.run, function, *args, nanny=True, on_error="return", callback_timeout=_COLLECT_SECONDS
@@ -331,7 +331,7 @@ def _ask_nannies(client: Client, function: Callable[..., object], *args: object)
 
 
 def _told(reason: str, process: Sequence[object]) -> str:
-    """The same, of a worker that is a thread of this process in the words that help."""
+    """A reason, of a worker that is a thread of this process in the words that help."""
     if tuple(process) != (socket.gethostname(), os.getpid()):
         return reason
     if _tracker.control() is not None:

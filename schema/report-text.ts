@@ -6,6 +6,7 @@ import type { Report } from './report.js';
 import { intervalInWords } from './sampling.js';
 import {
   headline,
+  type Line,
   pruningStatement,
   residentStatement,
   topLines,
@@ -16,21 +17,27 @@ import { formatBytes, formatShare } from './units.js';
 
 const MOST_LINES = 20;
 /** `± 0.098 %` */
-export const INTERVAL_WIDTH = 9;
+const INTERVAL_WIDTH = 9;
+
+/** What a line held, with the interval in a sampled report, and its share of the peak; aligned with those of other lines. */
+export function figuresInColumns(
+  { bytes, sampledBytes }: Pick<Line, 'bytes' | 'sampledBytes'>,
+  { peakBytes, sampling }: Report,
+): string {
+  const amount = formatBytes(bytes).padStart(11);
+  const share = formatShare(bytes, peakBytes).padStart(7);
+  // Beside what it is of, as a share has none.
+  const interval =
+    sampling === undefined ? [] : [intervalInWords(bytes, sampledBytes, sampling).padEnd(INTERVAL_WIDTH)];
+  return [amount, ...interval, share].join(' ');
+}
 
 /** The headline and the top lines, for a message to a colleague. */
 export function reportText(report: Report): string {
-  const lines = topLines(report, MOST_LINES).map(({ frame, bytes, sampledBytes }) => {
-    const { name, place, source } = frameLabel(frame, report.subject);
+  const lines = topLines(report, MOST_LINES).map((line) => {
+    const { name, place, source } = frameLabel(line.frame, report.subject);
     const where = [name, place, source].filter((part) => part !== '').join('  ');
-    const amount = formatBytes(bytes).padStart(11);
-    const share = formatShare(bytes, report.peakBytes).padStart(7);
-    // Beside what it is of, as a share has none.
-    const interval =
-      report.sampling === undefined
-        ? []
-        : [intervalInWords(bytes, sampledBytes, report.sampling).padEnd(INTERVAL_WIDTH)];
-    return `${[amount, ...interval, share].join(' ')}  ${where}`;
+    return `${figuresInColumns(line, report)}  ${where}`;
   });
   const remarks = [
     residentStatement(report),

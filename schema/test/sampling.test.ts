@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { poissonFrom } from '../fixtures/poisson.js';
 import {
   amountInWords,
   canBeChance,
@@ -119,21 +120,7 @@ describe('how sure a difference of two figures is', () => {
   });
 
   it('covers the truth of what was freed after a peak, whatever share of the samples is in both', () => {
-    let seed = 1;
-    const random = (): number => {
-      // xorshift32 (Marsaglia, Journal of Statistical Software 8, 2003).
-      seed ^= seed << 13;
-      seed ^= seed >>> 17;
-      seed ^= seed << 5;
-      return (seed >>> 0) / 2 ** 32;
-    };
-    const poisson = (mean: number): number => {
-      let count = -1;
-      for (let time = 0; time < mean; count++) {
-        time -= Math.log(1 - random());
-      }
-      return count;
-    };
+    const poisson = poissonFrom(1);
     for (const [shared, freed, later] of [
       [50, 20, 0],
       [0, 40, 40],

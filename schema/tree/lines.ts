@@ -2,6 +2,8 @@
  * The table of lines, from a call tree: no DOM here.
  */
 import type { Frame } from '../places.js';
+import type { Report } from '../report.js';
+import type { Estimate } from '../sampling.js';
 import { type MappedBytes, addMapped, noMappedBytes } from '../summary.js';
 import type { FlameFrame, FlameTree } from './model.js';
 
@@ -86,6 +88,11 @@ function isBelowItself({ frame, parent }: FlameFrame): boolean {
 /** Own bytes more (or, negative, less) than in the report that it is compared with; 0 if with none. */
 export function ownDeltaBytes({ ownBytes, before }: LineRow): number {
   return before === null ? 0 : ownBytes - before.ownBytes;
+}
+
+/** What a line held itself in a report, as a figure; 0 bytes where it is not in it. */
+export function ownEstimate(held: LineRow['before'], { sampling }: Report): Estimate {
+  return { bytes: held?.ownBytes ?? 0, sampledBytes: held?.ownSampledBytes ?? 0, sampling };
 }
 
 export function sortRows(rows: readonly LineRow[], order: LineOrder): LineRow[] {

@@ -2,7 +2,7 @@
 import { frameLabel, frameInFull, isUserCode } from '../../../schema/places.js';
 import type { Report } from '../../../schema/report.js';
 import { comparedRows, peakDelta } from '../../../schema/tree/compare.js';
-import { type LineRow, lineRows, ownDeltaBytes, sortRows } from '../../../schema/tree/lines.js';
+import { type LineRow, lineRows, ownDeltaBytes, ownEstimate, sortRows } from '../../../schema/tree/lines.js';
 import { foldedFrames } from '../../../schema/tree/model.js';
 import {
   amountInWords,
@@ -77,11 +77,7 @@ export function differencesOf(before: Report, after: Report): Difference[] {
   const rows = comparedRows(ownLines(after), ownLines(before));
   return sortRows(rows, 'delta')
     .filter((row) => ownDeltaBytes(row) !== 0)
-    .map((row) => ({ row, before: heldBy(row.before, before), after: heldBy(row, after) }));
-}
-
-function heldBy(held: LineRow['before'], { sampling }: Report): Estimate {
-  return { bytes: held?.ownBytes ?? 0, sampledBytes: held?.ownSampledBytes ?? 0, sampling };
+    .map((row) => ({ row, before: ownEstimate(row.before, before), after: ownEstimate(row, after) }));
 }
 
 /** Memory is charged to the innermost line of the user's own code, as in the report's table. */

@@ -11,8 +11,8 @@ const LARGE_CHARACTERS = 2 ** 21;
 /** Packs a report; two equal reports give equal envelopes, so that notebooks under version control stay still. */
 export function packReport(report: Report): ReportEnvelope {
   const text = JSON.stringify(report);
-  // Node writes no time into the header.
   const peakInterval = wholeInterval(peakEstimate(report));
+  // Node writes no time into the header.
   const packed = gzipSync(text, { level: text.length < LARGE_CHARACTERS ? 9 : 4 });
   return {
     version: REPORT_VERSION,

@@ -3,10 +3,8 @@
  */
 import type { Report } from '../../../schema/report.js';
 import { frameLabel } from '../../../schema/places.js';
-import { INTERVAL_WIDTH } from '../../../schema/report-text.js';
-import { intervalInWords } from '../../../schema/sampling.js';
+import { figuresInColumns } from '../../../schema/report-text.js';
 import { type Line, headline, mappedInWords, pruningStatement, residentStatement, topLines, processesStatement, untouchedStatement } from '../../../schema/summary.js';
-import { formatBytes, formatShare } from '../../../schema/units.js';
 
 /** It stands in every notebook beside the other forms. */
 const LARGEST_BYTES = 1023;
@@ -38,12 +36,9 @@ export function topLinesText(report: Report, most: number): string[] {
   return topLines(report, most).map((line) => cut(textLine(line, report), 2 * LONGEST_LINE));
 }
 
-function textLine({ frame, bytes, sampledBytes, mapped }: Line, report: Report): string {
-  const { name, place, source } = frameLabel(frame, report.subject);
-  const amount = formatBytes(bytes).padStart(11);
-  const share = formatShare(bytes, report.peakBytes).padStart(7);
-  const interval = report.sampling === undefined ? [] : [intervalInWords(bytes, sampledBytes, report.sampling).padEnd(INTERVAL_WIDTH)];
-  return `${[amount, ...interval, share].join(' ')}  ${[name, place, mappedInWords(mapped), source].filter((part) => part !== '').join('  ')}`;
+function textLine(line: Line, report: Report): string {
+  const { name, place, source } = frameLabel(line.frame, report.subject);
+  return `${figuresInColumns(line, report)}  ${[name, place, mappedInWords(line.mapped), source].filter((part) => part !== '').join('  ')}`;
 }
 
 /** Cut by characters, never inside a surrogate pair. */

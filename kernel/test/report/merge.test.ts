@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { poissonFrom } from '../../../schema/fixtures/poisson.js';
 import { noteText } from '../../../schema/notes.js';
 import { parseReport, type Report } from '../../../schema/report.js';
 import { intervalOf, sampledPeakBytes, sampledTotals } from '../../../schema/sampling.js';
@@ -139,21 +140,8 @@ describe('reports that are merged', () => {
   });
 
   it.each(['sum', 'mean', 'largest'] as const)('cover what was there, in at least 95 of 100 cases: %s', (rule) => {
-    let seed = 7;
-    const random = (): number => {
-      // xorshift32 (Marsaglia, Journal of Statistical Software 8, 2003).
-      seed ^= seed << 13;
-      seed ^= seed >>> 17;
-      seed ^= seed << 5;
-      return (seed >>> 0) / 2 ** 32;
-    };
-    const seenOf = (bytes: number): number => {
-      let count = -1;
-      for (let time = 0; time < bytes / 65_536; count++) {
-        time -= Math.log(1 - random());
-      }
-      return count * 65_536;
-    };
+    const poisson = poissonFrom(7);
+    const seenOf = (bytes: number): number => 65_536 * poisson(bytes / 65_536);
     const truth = { load: 40 * 65_536, compute: 3 * 65_536 };
     const runs = 8;
     const times = rule === 'sum' ? runs : 1;

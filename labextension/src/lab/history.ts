@@ -3,7 +3,7 @@
  * output that followed, so that they are there when it is opened again, and gone when the output is cleared.
  */
 import type { NotebookPanel } from '@jupyterlab/notebook';
-import { type Cell, CodeCell } from '@jupyterlab/cells';
+import type { Cell, CodeCell } from '@jupyterlab/cells';
 import type { IOutputModel } from '@jupyterlab/rendermime';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { REPORT_MIME_TYPE } from '../../../schema/report.js';
@@ -25,7 +25,7 @@ const PREVIOUS = 'previous';
 export class History {
   readonly #runs = new WeakMap<NotebookPanel, Map<string, Runs>>();
   /** Of sampled cells, whose reports stand in no output, what was seen of them since the last output. Not stored in the notebook. */
-  readonly #sampled = new WeakMap<CodeCell, Runs>();
+  readonly #sampled = new WeakMap<Cell, Runs>();
 
   /** Takes notice of what a notebook's cells show, now and whenever an output comes. */
   follow(panel: NotebookPanel): void {
@@ -65,7 +65,7 @@ export class History {
    *
    * @param data of that sample's report, which from now on is the last one that was seen.
    */
-  previousOfSampled(panel: NotebookPanel, cell: CodeCell, data: unknown): unknown {
+  previousOfSampled(panel: NotebookPanel, cell: Cell, data: unknown): unknown {
     const seen = this.#sampled.get(cell);
     if (isSame(seen?.latest, data)) {
       return seen?.previous ?? null;
@@ -82,8 +82,8 @@ export class History {
     if (output === null || isSame(runs?.latest, data)) {
       return;
     }
-    const seen = cell instanceof CodeCell ? this.#sampled.get(cell) : undefined;
-    if (seen !== undefined && cell instanceof CodeCell) {
+    const seen = this.#sampled.get(cell);
+    if (seen !== undefined) {
       this.#sampled.delete(cell);
       // The reader has kept that very sample, or has run the cell once more since.
       known.set(cell.model.id, { latest: data, previous: isSame(seen.latest, data) ? seen.previous : seen.latest });

@@ -8,7 +8,14 @@ import { mappedInWords } from '../../../schema/summary.js';
 import { formatBytes, formatDelta, formatShare } from '../../../schema/units.js';
 import { say } from '../../../schema/words.js';
 import { element } from './dom.js';
-import { FIRST_ROWS, type LineOrder, type LineRow, ownDeltaBytes, sortRows } from '../../../schema/tree/lines.js';
+import {
+  FIRST_ROWS,
+  type LineOrder,
+  type LineRow,
+  ownDeltaBytes,
+  ownEstimate,
+  sortRows,
+} from '../../../schema/tree/lines.js';
 
 export interface LineTableEvents {
   /** The reader wants to see a line; null where nobody can show it. */
@@ -135,10 +142,8 @@ export class LineTable {
   }
 
   /** Own bytes more or less than before; in the colour of neither where that can be chance. */
-  #change(row: LineRow, { sampling }: Report): HTMLElement {
-    const { ownBytes: bytes, ownSampledBytes: sampledBytes, before } = row;
-    const now = { bytes, sampledBytes, sampling: this.#report.sampling };
-    const then = { bytes: before?.ownBytes ?? 0, sampledBytes: before?.ownSampledBytes ?? 0, sampling };
+  #change(row: LineRow, before: Report): HTMLElement {
+    const [now, then] = [ownEstimate(row, this.#report), ownEstimate(row.before, before)];
     const delta = ownDeltaBytes(row);
     const kind = delta === 0 || canBeChance(now, then) ? 'same' : delta > 0 ? 'more' : 'less';
     // Of lines that held nothing of their own in either, no more is said than of that nothing.
